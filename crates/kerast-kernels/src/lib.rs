@@ -1,0 +1,10 @@
+//! CPU kernels: loops over slices, SIMD and threads. The only home of `unsafe` in Kerast.
+//!
+//! Reading order: [`dtype`] and [`buffer`] (what memory holds), [`pool`] (who works), [`machine`] (a program of
+//! kernels over planned memory), then the kernels themselves.
+
+pub mod buffer;
+pub mod dtype;
+pub mod machine;
+pub mod map;
+pub mod pool;

@@ -1,0 +1,4 @@
+//! Kerast: Keras for Rust.
+#![forbid(unsafe_code)]
+
+pub use kerast_graph::{DType, Element, Error, ErrorKind, Result, Tensor};
