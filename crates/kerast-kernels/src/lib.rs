@@ -4,7 +4,13 @@
 //! kernels over planned memory), then the kernels themselves.
 
 pub mod buffer;
+pub mod chain;
+pub mod copy;
 pub mod dtype;
+pub mod gemm;
+pub mod isa;
 pub mod machine;
 pub mod map;
+pub mod math;
 pub mod pool;
+pub mod random;

@@ -4,6 +4,7 @@
 //! checks every place once, so that running needs no checks, no allocation and no locks.
 
 use crate::buffer::{ALIGN, Buffer};
+use crate::chain::Chain;
 use crate::dtype::Element;
 use crate::pool::Pool;
 use std::fmt;
@@ -38,10 +39,13 @@ pub trait Kernel: Send + Sync + fmt::Debug {
     fn flops(&self) -> f64 {
         0.0
     }
-    /// The slot for element-wise work on this kernel's only result, applied block by block while it is still in cache.
-    /// `None`: this kernel takes none.
-    fn epilogue(&mut self) -> Option<&mut Option<crate::map::Map>> {
-        None
+    /// Whether this kernel can apply an element-wise chain to its only result, block by block while it is in cache.
+    fn fuses(&self) -> bool {
+        false
+    }
+    /// This kernel with a chain behind it. Only called when [`Kernel::fuses`].
+    fn fuse(self: Box<Self>, chain: Chain) -> Box<dyn Kernel> {
+        unreachable!("{} takes no chain: {chain:?}", self.name())
     }
 }
 

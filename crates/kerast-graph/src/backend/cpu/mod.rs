@@ -1,0 +1,83 @@
+//! The CPU compiler: graph → passes → units → order → jobs → memory → program.
+//!
+//! Files in the order of the pipeline: `units` (what is fused with what), `order` (a schedule), `jobs` (kernels with the values
+//! they read and write), `memory` (who lies where), `executable` (the result and how to run it).
+
+mod executable;
+mod jobs;
+mod memory;
+mod order;
+mod units;
+
+pub use executable::{Donation, Executable, Run, StepInfo, default_threads, pool};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ir::graph::{Graph, ValueId};
+use crate::passes;
+use crate::tensor::Tensor;
+use jobs::Job;
+use kerast_kernels::machine::{Place, Program, Step};
+use kerast_kernels::map::{Access, MapBuilder};
+use std::sync::Arc;
+
+/// Compiles a graph. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
+pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
+    let graph = passes::run(graph)?;
+    let units = order::schedule(&graph, units::partition(&graph))?;
+    let results: Vec<ValueId> = graph.results.iter().map(|&v| units.root(&graph, v)).collect();
+    let jobs = jobs::jobs(&graph, units);
+    let mut memory = memory::plan(&graph, &jobs, &results, donations);
+    let copies = std::mem::take(&mut memory.copies);
+    let mut steps = vec![];
+    for (job, scratch) in jobs.into_iter().zip(&memory.scratch) {
+        steps.push(step(job, *scratch, &memory.places)?);
+    }
+    for (v, to) in copies {
+        let from = place(&memory.places, v)?;
+        let mut copy = MapBuilder::new(graph.ty(v).len());
+        let x = copy.input(graph.ty(v).dtype, Access::Direct);
+        copy.store(x);
+        let scratch = Place { slot: 0, offset: 0, bytes: 0 };
+        let kernel = Box::new(copy.finish());
+        steps.push(Step {
+            kernel,
+            inputs: vec![from],
+            outputs: vec![to],
+            scratch,
+            label: "copy of a result".to_string(),
+        });
+    }
+    let invalid =
+        |e: String| Error::new(ErrorKind::Internal, format!("the CPU compiler planned an invalid program: {e}"));
+    let program = Arc::new(Program::new(memory.arena, memory.slots, steps).map_err(invalid)?);
+    let typed =
+        |slots: &[usize], ids: &[ValueId]| slots.iter().zip(ids).map(|(&s, &v)| (s, graph.ty(v).clone())).collect();
+    let executable = Executable {
+        program,
+        parameters: typed(&memory.parameters, graph.parameters()),
+        results: typed(&memory.results, &graph.results),
+        constants: memory.constants,
+        donations: donations.to_vec(),
+    };
+    passes::dump("plan", || executable.dump());
+    Ok(executable)
+}
+
+fn place(places: &[Option<Place>], v: ValueId) -> Result<Place> {
+    places[v.index()].ok_or_else(|| Error::new(ErrorKind::Internal, format!("%{} has no place in memory", v.0)))
+}
+
+fn step(job: Job, scratch: Place, places: &[Option<Place>]) -> Result<Step> {
+    let all = |ids: &[ValueId]| ids.iter().map(|&v| place(places, v)).collect::<Result<Vec<_>>>();
+    Ok(Step { inputs: all(&job.inputs)?, outputs: all(&job.outputs)?, kernel: job.kernel, scratch, label: job.label })
+}
+
+/// Runs a graph once on these arguments; for tests and for small jobs.
+pub fn evaluate(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+    let mut run = compile(graph, &[])?.run(pool(1))?;
+    for (i, a) in arguments.iter().enumerate() {
+        run.set(i, a)?;
+    }
+    run.run();
+    (0..graph.results.len()).map(|i| run.result(i)).collect()
+}

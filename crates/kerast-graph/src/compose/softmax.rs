@@ -1,0 +1,40 @@
+//! Softmax and its logarithm, shifted by the maximum so that nothing overflows.
+
+use crate::ir::var::Var;
+
+impl Var {
+    /// `e^x / Σ e^x` along one axis.
+    #[track_caller]
+    pub fn softmax(&self, axis: usize) -> Var {
+        let e = self.shifted(axis).exp();
+        &e / e.keep(axis, |v| v.reduce_sum(&[axis]))
+    }
+
+    /// `x - ln Σ e^x` along one axis.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: usize) -> Var {
+        let x = self.shifted(axis);
+        &x - x.exp().keep(axis, |v| v.reduce_sum(&[axis])).log()
+    }
+
+    /// `ln Σ e^x` along one axis, which disappears.
+    #[track_caller]
+    pub fn log_sum_exp(&self, axis: usize) -> Var {
+        let max = self.reduce_max(&[axis]).stop_gradient();
+        let finite = max.is_finite().select(&max, &max.full_like(0.0));
+        let shifted = self - finite.expand_dims(axis);
+        shifted.exp().reduce_sum(&[axis]).log() + finite
+    }
+
+    /// `x - max x` along one axis; the maximum is a constant to the gradient, since it cancels.
+    #[track_caller]
+    fn shifted(&self, axis: usize) -> Var {
+        self - self.keep(axis, |v| v.reduce_max(&[axis])).stop_gradient()
+    }
+
+    /// A reduction of `self` over `axis` with that axis kept at length 1.
+    #[track_caller]
+    pub(crate) fn keep(&self, axis: usize, reduce: impl FnOnce(&Var) -> Var) -> Var {
+        reduce(self).expand_dims(axis)
+    }
+}

@@ -1,0 +1,52 @@
+//! Passes: graph in, graph out, in this order. Portable; what needs a machine belongs to that backend.
+
+mod dedupe;
+mod fold;
+mod legalize;
+mod prune;
+mod simplify;
+
+use crate::error::Result;
+use crate::ir::graph::Graph;
+use crate::ir::verify::verify;
+
+type Pass = fn(&Graph) -> Result<Graph>;
+
+/// The passes in order. `prune` first, so that nobody works on what nobody reads; `legalize` before `simplify` and `dedupe`, since
+/// it adds nodes; the second `simplify` sees what `dedupe` joined.
+const PASSES: &[(&str, Pass)] = &[
+    ("prune", prune::prune),
+    ("legalize", legalize::legalize),
+    ("fold", fold::fold),
+    ("simplify", simplify::simplify),
+    ("dedupe", dedupe::dedupe),
+    ("simplify again", simplify::simplify),
+    ("prune again", prune::prune),
+];
+
+/// Runs all passes; verifies after each in debug builds.
+pub fn run(graph: &Graph) -> Result<Graph> {
+    let mut graph = graph.clone();
+    for (name, pass) in PASSES {
+        graph = pass(&graph)?;
+        if cfg!(debug_assertions) {
+            verify(&graph).map_err(|e| e.fact("after pass", name))?;
+        }
+    }
+    dump("passes", || graph.to_string());
+    Ok(graph)
+}
+
+/// Runs one pass by name, for tests.
+pub fn run_one(name: &str, graph: &Graph) -> Option<Result<Graph>> {
+    PASSES.iter().find(|(n, _)| *n == name).map(|(_, pass)| pass(graph))
+}
+
+/// Prints a stage to stderr if the environment variable `KERAST_DUMP` (a comma-separated list of `trace`, `grad`, `passes`,
+/// `plan`) asks for it.
+pub fn dump(stage: &str, text: impl FnOnce() -> String) {
+    let wanted = std::env::var("KERAST_DUMP").unwrap_or_default();
+    if wanted.split(',').any(|w| w.trim() == stage) {
+        eprintln!("--- {stage} ---\n{}", text());
+    }
+}

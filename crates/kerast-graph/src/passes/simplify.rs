@@ -1,0 +1,107 @@
+//! Local algebra. Each rule stands with its formula; none trades an operation for a worse one, none reorders sums.
+
+use crate::error::Result;
+use crate::ir::graph::{Graph, Node, ValueId};
+use crate::ir::op::Op;
+use crate::ops::{Binary, BinaryKind, BroadcastInDim, Reshape, Transpose};
+
+pub(super) fn simplify(graph: &Graph) -> Result<Graph> {
+    graph.rebuild(|out, _, node, operands| match rule(out, node, operands)? {
+        Some(v) => Ok(Some(vec![v])),
+        None => out.push(node.op.clone(), operands, node.scope).map(Some),
+    })
+}
+
+fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
+    Ok(match &node.op {
+        Op::Binary(Binary(kind)) => arithmetic(out, *kind, x),
+        // reshape(reshape(a)) = reshape(a); reshape to the same shape = a
+        Op::Reshape(Reshape(shape)) => {
+            if out.ty(x[0]).shape == *shape {
+                return Ok(Some(x[0]));
+            }
+            match out.op_of(x[0]) {
+                Op::Reshape(_) => {
+                    let inner = out.nodes()[out.node_of(x[0])].operands[0];
+                    let same = out.ty(inner).shape == *shape;
+                    if same { Some(inner) } else { Some(out.push(node.op.clone(), &[inner], node.scope)?[0]) }
+                }
+                _ => None,
+            }
+        }
+        // transpose(transpose(a, p), q) = transpose(a, p∘q); the identity = a
+        Op::Transpose(Transpose(q)) => {
+            let (inner, p) = match out.op_of(x[0]) {
+                Op::Transpose(Transpose(p)) => (out.nodes()[out.node_of(x[0])].operands[0], p.clone()),
+                _ => (x[0], (0..q.len()).collect()),
+            };
+            let joined: Vec<usize> = q.iter().map(|&i| p[i]).collect();
+            match joined.iter().enumerate().all(|(i, &a)| i == a) {
+                true => Some(inner),
+                false if inner != x[0] => Some(out.push(Transpose(joined).into(), &[inner], node.scope)?[0]),
+                false => None,
+            }
+        }
+        // convert to the same type = a
+        Op::Convert(c) if out.ty(x[0]).dtype == c.0 => Some(x[0]),
+        Op::BroadcastInDim(b) => broadcast(out, node, b, x[0])?,
+        // a reduction over nothing = a
+        Op::Reduce(r) if r.axes.is_empty() => Some(x[0]),
+        Op::Select(_) if x[1] == x[2] => Some(x[1]),
+        _ => None,
+    })
+}
+
+/// broadcast(broadcast(a)) = broadcast(a), also through a reshape that only adds or drops unit axes.
+fn broadcast(out: &mut Graph, node: &Node, b: &BroadcastInDim, x: ValueId) -> Result<Option<ValueId>> {
+    let identity = out.ty(x).shape == b.shape && b.dims.iter().enumerate().all(|(i, &d)| i == d);
+    if identity {
+        return Ok(Some(x));
+    }
+    let operand = |out: &Graph| out.nodes()[out.node_of(x)].operands[0];
+    match out.op_of(x).clone() {
+        Op::BroadcastInDim(inner) => {
+            let dims = inner.dims.iter().map(|&d| b.dims[d]).collect();
+            let joined = BroadcastInDim { shape: b.shape.clone(), dims };
+            let a = operand(out);
+            Ok(Some(out.push(joined.into(), &[a], node.scope)?[0]))
+        }
+        Op::Reshape(Reshape(to)) => {
+            let a = operand(out);
+            let from = out.ty(a).shape.clone();
+            let real = |shape: &[usize]| (0..shape.len()).filter(|&i| shape[i] != 1).collect::<Vec<_>>();
+            let (p, q) = (real(&from), real(&to));
+            let same = p.len() == q.len() && p.iter().zip(&q).all(|(&i, &j)| from[i] == to[j]);
+            // Every unit axis of `a` needs a result axis of its own; only operands without unit axes are rewritten.
+            if !same || p.len() != from.len() {
+                return Ok(None);
+            }
+            let dims = q.iter().map(|&j| b.dims[j]).collect();
+            let joined = BroadcastInDim { shape: b.shape.clone(), dims };
+            Ok(Some(out.push(joined.into(), &[a], node.scope)?[0]))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// a + 0 = a, a - 0 = a, a · 1 = a, a / 1 = a. (a · 0 is not 0 for NaN and infinities.)
+fn arithmetic(out: &Graph, kind: BinaryKind, x: &[ValueId]) -> Option<ValueId> {
+    let (a, b) = (constant(out, x[0]), constant(out, x[1]));
+    match kind {
+        BinaryKind::Add if b == Some(0.0) => Some(x[0]),
+        BinaryKind::Add if a == Some(0.0) => Some(x[1]),
+        BinaryKind::Subtract if b == Some(0.0) => Some(x[0]),
+        BinaryKind::Multiply | BinaryKind::Divide if b == Some(1.0) => Some(x[0]),
+        BinaryKind::Multiply if a == Some(1.0) => Some(x[1]),
+        _ => None,
+    }
+}
+
+/// The value of a constant that is the same everywhere.
+fn constant(out: &Graph, v: ValueId) -> Option<f64> {
+    match out.op_of(v) {
+        Op::Constant(c) => c.0.item(),
+        Op::BroadcastInDim(_) | Op::Reshape(_) => constant(out, out.nodes()[out.node_of(v)].operands[0]),
+        _ => None,
+    }
+}

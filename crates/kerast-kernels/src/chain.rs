@@ -1,0 +1,73 @@
+//! An element-wise chain that a kernel applies to its own result, block by block, while the block is still in cache.
+
+use crate::machine::{Io, Kernel};
+use crate::map::Map;
+
+/// A chain behind a kernel with a single f32 result.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    map: Map,
+    /// For each input of the map: `None` is the kernel's raw result, `Some(i)` input `i` of the step.
+    inputs: Vec<Option<usize>>,
+    /// An output of the chain whose memory can hold the raw result until the chain overwrites it.
+    host: Option<usize>,
+}
+
+/// The operands of one run of a chain.
+#[derive(Debug)]
+pub struct Bound<'a> {
+    chain: &'a Chain,
+    inputs: [*mut u8; 64],
+    outputs: [*mut u8; 64],
+    /// Where the kernel writes its raw result.
+    pub raw: *mut f32,
+}
+
+// SAFETY: the pointers stay valid and disjoint for the run; tasks apply the chain to disjoint ranges.
+unsafe impl Sync for Bound<'_> {}
+
+impl Chain {
+    /// A chain without reductions; see the fields.
+    pub fn new(map: Map, inputs: Vec<Option<usize>>) -> Chain {
+        assert!(!map.reduces(), "a chain behind a kernel has no reductions");
+        let host = map.host();
+        Chain { map, inputs, host }
+    }
+
+    /// Bytes of scratch for the raw result of `elements` elements.
+    pub fn scratch(&self) -> usize {
+        if self.host.is_some() { 0 } else { self.map.len() * 4 }
+    }
+
+    /// Floating-point operations.
+    pub fn flops(&self) -> f64 {
+        self.map.flops()
+    }
+
+    /// Resolves the operands; the raw result goes to an output that can hold it, else to scratch memory.
+    pub fn bind(&self, io: &mut Io<'_>) -> Bound<'_> {
+        let mut inputs = [std::ptr::null_mut(); 64];
+        let mut outputs = [std::ptr::null_mut(); 64];
+        (0..self.map.outputs()).for_each(|o| outputs[o] = io.output_ptr(o));
+        let raw = match self.host {
+            Some(o) => outputs[o],
+            None => io.scratch_ptr(),
+        };
+        for (slot, input) in inputs.iter_mut().zip(&self.inputs) {
+            *slot = input.map_or(raw, |i| io.input_ptr(i).cast_mut());
+        }
+        Bound { chain: self, inputs, outputs, raw: raw.cast() }
+    }
+}
+
+impl Bound<'_> {
+    /// Applies the chain to elements `from .. to` of the raw result.
+    ///
+    /// # Safety
+    /// These elements of the raw result are complete, and no other thread works on them.
+    pub unsafe fn apply(&self, from: usize, to: usize) {
+        let (ni, no) = (self.chain.inputs.len(), self.chain.map.outputs());
+        // SAFETY: `bind` took the operands from a checked step; the caller vouches for the range.
+        unsafe { self.chain.map.run_range(&self.inputs[..ni], &self.outputs[..no], from, to) }
+    }
+}

@@ -1,0 +1,85 @@
+//! Which vector instructions the machine has, found out once at run time.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// A set of vector instructions that some kernels have their own loops for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// What every machine has.
+    Scalar,
+    /// x86-64 with AVX2 and FMA: 8 f32 lanes.
+    Avx2,
+    /// x86-64 with AVX-512 F, VL, BW and DQ: 16 f32 lanes.
+    Avx512,
+    /// aarch64 with Advanced SIMD: 4 f32 lanes.
+    Neon,
+}
+
+impl Isa {
+    /// Its name in lower case: `scalar`, `avx2`, `avx512`, `neon`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Neon => "neon",
+        }
+    }
+
+    /// What this machine can run, the best first, [`Isa::Scalar`] last.
+    pub fn available() -> Vec<Isa> {
+        let all = [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
+        all.into_iter().filter(|isa| isa.detected()).collect()
+    }
+
+    fn detected(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && Isa::Avx2.detected()
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The instruction set that kernels use: the best one available, or the one that the environment variable `KERAST_ISA`
+/// names if the machine has it. Read once per process.
+pub fn isa() -> Isa {
+    static CHOICE: OnceLock<Isa> = OnceLock::new();
+    *CHOICE.get_or_init(|| {
+        let available = Isa::available();
+        let wish = std::env::var("KERAST_ISA").unwrap_or_default();
+        available.iter().copied().find(|isa| isa.name() == wish).unwrap_or(available[0])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_is_available_and_scalar_always_is() {
+        let available = Isa::available();
+        assert!(available.contains(&isa()));
+        assert_eq!(available.last(), Some(&Isa::Scalar));
+        assert_eq!(Isa::Avx512.to_string(), "avx512");
+    }
+}
