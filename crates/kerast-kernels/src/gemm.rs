@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Placeholder until the real file is merged: on a conflict take the real one whole.
 use crate::chain::Chain;
 use crate::dtype::*;
@@ -36,10 +37,151 @@ impl GemmKernel {
         Self { d, g, chain: None }
     }
 }
+=======
+//! Matrix products, plain, transposed and batched.
+//!
+//! f32 goes through the micro-kernels in [`micro`] and the driver in [`drive`]; every other element type through plain loops
+//! in [`element`]. The sum behind every element of C is taken in an order that depends on the shape alone: results are
+//! bit-identical for any number of threads.
+
+pub(crate) mod drive;
+mod element;
+pub(crate) mod micro;
+pub(crate) mod pack;
+mod vector;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+pub use element::gemm_element;
+
+use crate::dtype::DType;
+use crate::isa::{Isa, isa};
+use crate::machine::{Io, Kernel};
+use crate::pool::Pool;
+use crate::with_element;
+use micro::Kernels;
+use std::ops::Range;
+
+/// Strides of one operand in elements: element (i, j) of matrix b lies at `batch*b + row*i + col*j`. Any of them may be 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strides {
+    /// From one matrix to the next.
+    pub batch: usize,
+    /// From one row to the next.
+    pub row: usize,
+    /// From one column to the next.
+    pub col: usize,
+}
+
+/// C[b] = A[b] · B[b] for b in 0..batch, with A of `m` x `k`, B of `k` x `n` and C of `m` x `n` with unit column stride.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gemm {
+    /// How many products.
+    pub batch: usize,
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// Where A lies.
+    pub a: Strides,
+    /// Where B lies.
+    pub b: Strides,
+    /// Elements of C from one matrix to the next.
+    pub c_batch: usize,
+    /// Elements of C from one row to the next; at least `n` unless `m` is 1.
+    pub c_row: usize,
+    /// Add to C instead of overwriting it.
+    pub accumulate: bool,
+}
+
+impl Gemm {
+    /// Row-major operands without gaps, one product.
+    pub fn plain(m: usize, n: usize, k: usize) -> Gemm {
+        let strides = |rows, cols| Strides { batch: rows * cols, row: cols, col: 1 };
+        let (a, b) = (strides(m, k), strides(k, n));
+        Gemm { batch: 1, m, n, k, a, b, c_batch: m * n, c_row: n, accumulate: false }
+    }
+
+    /// Multiplications and additions.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.batch as f64 * self.m as f64 * self.n as f64 * self.k as f64
+    }
+
+    /// How many elements A, B and C must have: one past the last that is touched.
+    pub fn extents(&self) -> [usize; 3] {
+        let reach = |counts: [usize; 3], strides: [usize; 3]| {
+            if counts.contains(&0) { 0 } else { 1 + (0..3).map(|i| (counts[i] - 1) * strides[i]).sum::<usize>() }
+        };
+        let of = |s: Strides| [s.batch, s.row, s.col];
+        [
+            reach([self.batch, self.m, self.k], of(self.a)),
+            reach([self.batch, self.k, self.n], of(self.b)),
+            reach([self.batch, self.m, self.n], [self.c_batch, self.c_row, 1]),
+        ]
+    }
+}
+
+/// Called with a range of rows of C (counted through all products of the batch) once these rows are complete over all columns,
+/// on the thread that finished them, while they are in its cache. Every row is reported once.
+pub type Epilogue<'a> = &'a (dyn Fn(Range<usize>) + Sync);
+
+/// The product in f32.
+///
+/// # Safety
+/// `a` and `b` are readable and `c` is writable (and readable when it accumulates) for [`Gemm::extents`] elements; C overlaps
+/// neither of them and its rows do not overlap each other; nobody else uses C until the call returns.
+pub unsafe fn gemm_f32(
+    g: &Gemm,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+    pool: &Pool,
+    epilogue: Option<Epilogue<'_>>,
+) {
+    // SAFETY: passed on; `isa` returns what the machine has.
+    unsafe { gemm_f32_on(isa(), g, a, b, c, pool, epilogue) }
+}
+
+/// [`gemm_f32`] on a given instruction set, for tests and benches.
+///
+/// # Safety
+/// As for [`gemm_f32`], and the machine has the instruction set.
+pub unsafe fn gemm_f32_on(
+    isa: Isa,
+    g: &Gemm,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+    pool: &Pool,
+    epilogue: Option<Epilogue<'_>>,
+) {
+    // SAFETY: passed on.
+    unsafe { drive::batched(Kernels::of(isa), g, drive::Operands { a, b, c }, pool, epilogue) }
+}
+
+/// The machine's matrix product: inputs A and B, output C.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GemmKernel {
+    /// What to multiply.
+    pub gemm: Gemm,
+    /// Element type of A, B and C.
+    pub dtype: DType,
+}
+
+>>>>>>> c670a72 (Multiply matrices at the speed of AVX-512, AVX2 and NEON)
 impl Kernel for GemmKernel {
     fn name(&self) -> &'static str {
         "gemm"
     }
+<<<<<<< HEAD
     fn fuses(&self) -> bool {
         self.d == DType::F32
     }
@@ -58,5 +200,25 @@ impl Kernel for GemmKernel {
          for q in 0..g.batch { for i in 0..g.m { for j in 0..g.n { let mut s = 0f64; for k in 0..g.k { s += a[q*g.a.batch+i*g.a.row+k*g.a.col].to_f64() * b[q*g.b.batch+k*g.b.row+j*g.b.col].to_f64(); } c[q*g.c_batch+i*g.c_row+j] = T::from_f64(s); } } }
          if let Some(b) = &bound { unsafe { b.apply(0, n) } }
         })
+=======
+
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) {
+        with_element!(self.dtype, T => {
+            let (a, b, c) = (io.input::<T>(0), io.input::<T>(1), io.output::<T>(0));
+            let [na, nb, nc] = self.gemm.extents();
+            assert!(na <= a.len() && nb <= b.len() && nc <= c.len(), "operands are shorter than {:?} needs", self.gemm);
+            if self.dtype == DType::F32 {
+                // SAFETY: the lengths were checked; `Io` hands out operands that do not overlap.
+                unsafe { gemm_f32(&self.gemm, a.as_ptr().cast(), b.as_ptr().cast(), c.as_mut_ptr().cast(), pool, None) }
+            } else {
+                // SAFETY: as above.
+                unsafe { gemm_element(&self.gemm, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), pool) }
+            }
+        });
+    }
+
+    fn flops(&self) -> f64 {
+        self.gemm.flops()
+>>>>>>> c670a72 (Multiply matrices at the speed of AVX-512, AVX2 and NEON)
     }
 }

@@ -12,5 +12,7 @@ pub mod isa;
 pub mod machine;
 pub mod map;
 pub mod math;
+pub mod number;
 pub mod pool;
 pub mod random;
+mod scratch;

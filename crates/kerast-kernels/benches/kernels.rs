@@ -1,0 +1,146 @@
+//! Speed of matrix products and convolutions on one and two threads: `cargo bench -p kerast-kernels [-- part of a name]`.
+
+use kerast_kernels::gemm::{Gemm, Strides, gemm_f32};
+use kerast_kernels::isa::isa;
+use kerast_kernels::pool::Pool;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Best time of one call in seconds.
+fn best(mut f: impl FnMut()) -> f64 {
+    f();
+    let start = Instant::now();
+    f();
+    let once = start.elapsed().as_secs_f64().max(1e-9);
+    let calls = (0.004 / once).clamp(1.0, 1e6) as usize;
+    let mut best = f64::MAX;
+    for _ in 0..12 {
+        let start = Instant::now();
+        (0..calls).for_each(|_| f());
+        best = best.min(start.elapsed().as_secs_f64() / calls as f64);
+    }
+    best
+}
+
+/// Fused multiply-adds in registers: the speed that nothing exceeds, in GFLOP/s.
+fn peak(pool: &Pool) -> f64 {
+    const ROUNDS: usize = 20_000;
+    let lanes = match isa().name() {
+        "avx512" => 16,
+        "avx2" => 8,
+        _ => 4,
+    };
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn wide() {
+        use std::arch::x86_64::*;
+        let (x, y) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(1e-9));
+        let mut acc = [_mm512_set1_ps(1.0); 16];
+        for _ in 0..ROUNDS {
+            acc.iter_mut().for_each(|a| *a = _mm512_fmadd_ps(*a, x, y));
+        }
+        black_box(acc);
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn narrow() {
+        use std::arch::x86_64::*;
+        let (x, y) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(1e-9));
+        let mut acc = [_mm256_set1_ps(1.0); 12];
+        for _ in 0..ROUNDS {
+            acc.iter_mut().for_each(|a| *a = _mm256_fmadd_ps(*a, x, y));
+        }
+        black_box(acc);
+    }
+    let work = || {
+        #[cfg(target_arch = "x86_64")]
+        match isa().name() {
+            // SAFETY: `isa` names what the machine has.
+            "avx512" => return unsafe { wide() },
+            // SAFETY: as above.
+            "avx2" => return unsafe { narrow() },
+            _ => {}
+        }
+        let mut acc = [black_box(1.0f32); 32];
+        for _ in 0..ROUNDS {
+            acc.iter_mut().for_each(|a| *a = *a * 0.999 + 1e-9);
+        }
+        black_box(acc);
+    };
+    let vectors = match lanes {
+        16 => 16,
+        8 => 12,
+        _ => 8,
+    };
+    let time = best(|| pool.run(pool.threads(), &|_| work()));
+    2.0 * (pool.threads() * ROUNDS * vectors * lanes) as f64 / time / 1e9
+}
+
+struct Report {
+    pools: Vec<(Pool, f64)>,
+    filter: String,
+}
+
+impl Report {
+    /// One line: GFLOP/s and share of the peak for every pool.
+    fn line(&self, name: &str, flops: f64, mut f: impl FnMut(&Pool)) {
+        if !name.contains(&self.filter) {
+            return;
+        }
+        let mut line = format!("{name:40}");
+        for (pool, peak) in &self.pools {
+            let time = best(|| f(pool));
+            let speed = flops / time / 1e9;
+            line += &format!("  {:9.2} us {speed:6.1} GF/s {:4.0} %", time * 1e6, 100.0 * speed / peak);
+        }
+        println!("{line}");
+    }
+}
+
+fn noise(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919 + 13) % 1000) as f32 / 1000.0 - 0.5).collect()
+}
+
+fn gemm(r: &Report, m: usize, k: usize, n: usize, form: &str) {
+    let strides = |rows: usize, cols: usize, transposed: bool| match transposed {
+        false => Strides { batch: 0, row: cols, col: 1 },
+        true => Strides { batch: 0, row: 1, col: rows },
+    };
+    let (ta, tb) = (form.starts_with('T'), form.ends_with('T'));
+    let g = Gemm { a: strides(m, k, ta), b: strides(k, n, tb), ..Gemm::plain(m, n, k) };
+    let (a, b, mut c) = (noise(m * k), noise(k * n), vec![0.0f32; m * n]);
+    r.line(&format!("gemm {m},{k},{n} {form}"), g.flops(), |pool| {
+        // SAFETY: the operands have the sizes of the product.
+        unsafe { gemm_f32(&g, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), pool, None) }
+    });
+}
+
+fn main() {
+    let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
+    let pools = [1, 2].map(Pool::new).into_iter().map(|p| (peak(&p), p)).map(|(peak, p)| (p, peak)).collect();
+    let r = Report { pools, filter };
+    println!("{}: {:.0} GFLOP/s on one thread, {:.0} on two", isa(), r.pools[0].1, r.pools[1].1);
+    for (m, k, n, forms) in [
+        (128, 784, 128, "NN"),
+        (784, 128, 128, "TN"),
+        (128, 128, 10, "NN"),
+        (128, 10, 128, "NT"),
+        (128, 128, 10, "TN"),
+        (128, 512, 512, "NN NT"),
+        (512, 128, 512, "TN"),
+        (2048, 1024, 1024, "NN TN NT"),
+        (25088, 288, 32, "NN"),
+        (288, 25088, 32, "TN"),
+        (6272, 576, 64, "NN"),
+        (576, 6272, 64, "TN"),
+        (18432, 25, 32, "NN"),
+        (25, 18432, 32, "NT TN"),
+        (1568, 2304, 256, "NN"),
+        (1, 512, 512, "NN NT"),
+        (512, 512, 1, "NN"),
+        (32, 32, 32, "NN NT"),
+        (10, 8, 12, "NN NT TN"),
+    ] {
+        forms.split(' ').for_each(|form| gemm(&r, m, k, n, form));
+    }
+}

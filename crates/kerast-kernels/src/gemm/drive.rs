@@ -1,0 +1,382 @@
+//! How a product in f32 is cut into blocks and tasks.
+//!
+//! K is cut by the shape alone; threads share rows, columns and matrices. So every element of C is the same sum in the same
+//! order whoever computes it.
+
+use super::micro::{Kernels, Tile, WHOLE, even};
+use super::pack::{Panel, pack};
+use super::{Epilogue, Gemm, vector};
+use crate::pool::Pool;
+use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
+use std::ops::Range;
+
+/// Below this many operations one thread is quicker.
+const PARALLEL: f64 = 1.5e6;
+/// Stretch of K that is summed up in registers: a panel of B this deep fills most of the L1 cache.
+const DEPTH: usize = 320;
+/// Elements of A that a task keeps in its L2 cache.
+const LEFT_BLOCK: usize = 80 * 1024;
+/// Elements of B packed at a time.
+const RIGHT_BLOCK: usize = 4 << 20;
+/// Elements of B that are read in place rather than packed.
+const RIGHT_DIRECT: usize = 8 * 1024;
+
+/// The three matrices.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands {
+    pub(crate) a: *const f32,
+    pub(crate) b: *const f32,
+    pub(crate) c: *mut f32,
+}
+
+// SAFETY: tasks read A and B and write disjoint parts of C.
+unsafe impl Send for Operands {}
+// SAFETY: as above.
+unsafe impl Sync for Operands {}
+
+impl Operands {
+    fn at(self, a: usize, b: usize, c: usize) -> Operands {
+        Operands { a: self.a.wrapping_add(a), b: self.b.wrapping_add(b), c: self.c.wrapping_add(c) }
+    }
+
+    /// Element `offset` of B; a method, so that closures borrow the whole.
+    fn right(&self, offset: usize) -> *const f32 {
+        self.b.wrapping_add(offset)
+    }
+}
+
+/// A pointer that tasks share.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared(pub(crate) *mut f32);
+// SAFETY: tasks write disjoint parts, or read what was written before they began.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// The pointer; a method, so that closures borrow the whole.
+    #[inline]
+    pub(crate) fn get(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// Who works on one product: the whole pool, or the thread that calls.
+#[derive(Clone, Copy)]
+pub(crate) struct Team<'a>(pub(crate) Option<&'a Pool>);
+
+impl Team<'_> {
+    pub(crate) fn threads(self) -> usize {
+        self.0.map_or(1, Pool::threads)
+    }
+
+    pub(crate) fn run(self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        match self.0 {
+            Some(pool) => pool.run(tasks, task),
+            None => (0..tasks).for_each(task),
+        }
+    }
+}
+
+/// All products of a batch.
+///
+/// # Safety
+/// As for [`super::gemm_f32`].
+pub(crate) unsafe fn batched(kernels: &Kernels, g: &Gemm, o: Operands, pool: &Pool, epilogue: Option<Epilogue<'_>>) {
+    let mut g = g.clone();
+    let rows_follow = g.a.batch == g.m * g.a.row || g.m == 1;
+    if g.batch > 1 && g.b.batch == 0 && rows_follow && (g.c_batch == g.m * g.c_row || g.m == 1) {
+        if g.m == 1 {
+            (g.a.row, g.c_row) = (g.a.batch, g.c_batch);
+        }
+        g.m *= g.batch;
+        g.batch = 1;
+    }
+    if g.batch == 0 || g.m == 0 || g.n == 0 {
+        return;
+    }
+    let parallel = pool.threads() > 1 && g.flops() >= if g.m == 1 || g.n == 1 { PARALLEL / 8.0 } else { PARALLEL };
+    let item = |b: usize, team: Team<'_>| {
+        let at = o.at(b * g.a.batch, b * g.b.batch, b * g.c_batch);
+        let shifted = |rows: Range<usize>| {
+            if let Some(e) = epilogue {
+                e(b * g.m + rows.start..b * g.m + rows.end)
+            }
+        };
+        let epilogue: Option<Epilogue<'_>> = if epilogue.is_some() { Some(&shifted) } else { None };
+        // SAFETY: matrix b of each operand.
+        unsafe { product(kernels, &g, at, team, epilogue) }
+    };
+    let team = Team(parallel.then_some(pool));
+    if parallel && g.batch >= 2 * pool.threads() {
+        let tasks = g.batch.min(8 * pool.threads());
+        team.run(tasks, &|t| even(g.batch, tasks, t).for_each(|b| item(b, Team(None))));
+    } else {
+        (0..g.batch).for_each(|b| item(b, team));
+    }
+}
+
+/// Into how many parts K is cut when C is small: by the shape alone.
+fn parts(kernels: &Kernels, g: &Gemm) -> usize {
+    let tiles = g.m.div_ceil(kernels.rows) * g.n.div_ceil(kernels.columns);
+    if tiles <= 12 && g.m * g.n <= 8192 { (g.k / 1024).clamp(1, 16) } else { 1 }
+}
+
+/// One product.
+unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+    let parts = parts(kernels, g);
+    if parts < 2 {
+        // SAFETY: passed on.
+        return unsafe { part(kernels, g, o, team, epilogue) };
+    }
+    let cells = g.m * g.n;
+    with_scratch(&PARTIAL, parts * cells, |sums| {
+        let sums = Shared(sums);
+        team.run(parts, &|p| {
+            let ks = even(g.k, parts, p);
+            let piece = Gemm { k: ks.len(), c_row: g.n, accumulate: false, ..g.clone() };
+            let at = o.at(ks.start * g.a.col, ks.start * g.b.row, 0);
+            // SAFETY: a stretch of K, summed into scratch memory of its own.
+            unsafe { part(kernels, &piece, Operands { c: sums.get().add(p * cells), ..at }, Team(None), None) };
+        });
+        for i in 0..g.m {
+            // SAFETY: row i of C and of every partial sum; nobody else uses them now.
+            unsafe {
+                let row = std::slice::from_raw_parts_mut(o.c.add(i * g.c_row), g.n);
+                if !g.accumulate {
+                    row.fill(0.0);
+                }
+                for p in 0..parts {
+                    let sum = std::slice::from_raw_parts(sums.get().add(p * cells + i * g.n), g.n);
+                    row.iter_mut().zip(sum).for_each(|(r, s)| *r += s);
+                }
+            }
+        }
+    });
+    if let Some(e) = epilogue {
+        e(0..g.m);
+    }
+}
+
+/// One product whose K is not cut into parts.
+unsafe fn part(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+    // SAFETY: passed on.
+    unsafe {
+        if vector::product(kernels, g, o, team, epilogue) {
+            return;
+        }
+        let plan = Plan::new(kernels, g, team.threads(), epilogue.is_some());
+        plan.run(o, team, epilogue);
+    }
+}
+
+/// How one product is blocked.
+struct Plan<'a> {
+    kernels: &'a Kernels,
+    g: &'a Gemm,
+    /// Blocks of K.
+    depths: usize,
+    /// Blocks of rows and groups of panels: one task each.
+    blocks: usize,
+    groups: usize,
+    /// A's rows are contiguous in memory down the columns: kernels that read columns.
+    by_column: bool,
+    pack_left: bool,
+    pack_right: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, full_rows: bool) -> Plan<'a> {
+        let panels = g.n.div_ceil(kernels.columns);
+        let depths = g.k.div_ceil(DEPTH).max(1);
+        let depth = g.k.div_ceil(depths).max(1);
+        let conflicts = |stride: usize| stride.is_multiple_of(512);
+        let by_column = g.a.row == 1 && g.a.col != 1;
+        let pack_left = panels > 2
+            && g.m > 2
+            && match (g.a.col, g.a.row) {
+                (1, row) => conflicts(row) && panels > 3,
+                (_, 1) => panels > 3,
+                _ => true,
+            };
+        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= 2 * kernels.rows;
+        let pack_right = g.b.col != 1 || !small;
+        let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
+        let mut groups = 1;
+        if threads > 1 {
+            if full_rows || g.m >= 2 * threads * kernels.rows || panels == 1 {
+                let most = g.m.div_ceil(kernels.rows.min(6));
+                blocks = blocks.next_multiple_of(threads).min(most.max(1));
+            } else {
+                groups = panels.min(2 * threads);
+                blocks = blocks.max(1);
+            }
+        }
+        Plan { kernels, g, depths, blocks: blocks.max(1), groups, by_column, pack_left, pack_right }
+    }
+
+    unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+        let (g, wide) = (self.g, self.kernels.columns);
+        let panels = g.n.div_ceil(wide);
+        let at_once = if self.pack_right { (RIGHT_BLOCK / (g.k.max(1) * wide)).max(1) } else { panels };
+        let chunks = panels.div_ceil(at_once);
+        for chunk in 0..chunks {
+            let panels = even(panels, chunks, chunk);
+            let epilogue = if chunk + 1 == chunks { epilogue } else { None };
+            if !self.pack_right {
+                // SAFETY: passed on.
+                unsafe { self.share(o, None, panels, team, epilogue) };
+                continue;
+            }
+            with_scratch(if team.0.is_some() { &SHARED } else { &RIGHT }, panels.len() * wide * g.k, |packed| {
+                // SAFETY: the scratch memory holds all panels of the chunk.
+                unsafe {
+                    self.pack_right(o, Shared(packed), panels.clone(), team);
+                    self.share(o, Some(packed), panels, team, epilogue);
+                }
+            });
+        }
+    }
+
+    /// Packs panels of B: first all panels of the first block of K, then of the second, and so on.
+    unsafe fn pack_right(&self, o: Operands, packed: Shared, panels: Range<usize>, team: Team<'_>) {
+        let (g, wide) = (self.g, self.kernels.columns);
+        let pieces = self.depths * panels.len();
+        let team = if g.k * panels.len() * wide < 32 * 1024 { Team(None) } else { team };
+        let tasks = if team.0.is_some() { pieces.min(4 * team.threads()) } else { 1 };
+        team.run(tasks, &|t| {
+            for piece in even(pieces, tasks, t) {
+                let (d, p) = (piece / panels.len(), piece % panels.len());
+                let ks = even(g.k, self.depths, d);
+                let j = (panels.start + p) * wide;
+                let source = Panel {
+                    src: o.right(ks.start * g.b.row + j * g.b.col),
+                    deep: g.b.row,
+                    wide: g.b.col,
+                    depth: ks.len(),
+                    across: wide.min(g.n - j),
+                };
+                // SAFETY: the piece lies within B, and behind all pieces before it in the scratch memory.
+                unsafe {
+                    let dst = packed.get().add((ks.start * panels.len() + p * ks.len()) * wide);
+                    pack(self.kernels, source, wide, dst);
+                }
+            }
+        });
+    }
+
+    /// Shares the blocks of C in the given columns out.
+    unsafe fn share(
+        &self,
+        o: Operands,
+        packed: Option<*mut f32>,
+        panels: Range<usize>,
+        team: Team<'_>,
+        epilogue: Option<Epilogue<'_>>,
+    ) {
+        let packed = packed.map(Shared);
+        let groups = self.groups.min(panels.len());
+        team.run(self.blocks * groups, &|t| {
+            let rows = even(self.g.m, self.blocks, t / groups);
+            let mine = even(panels.len(), groups, t % groups);
+            // SAFETY: tasks have disjoint blocks of C.
+            unsafe { self.block(o, packed.as_ref().map(|p| p.get().cast_const()), &panels, mine, rows.clone()) };
+            if let Some(e) = epilogue {
+                e(rows);
+            }
+        });
+    }
+
+    /// Computes rows `rows` of C in panels `mine` (counted from the start of `panels`).
+    unsafe fn block(
+        &self,
+        o: Operands,
+        packed: Option<*const f32>,
+        panels: &Range<usize>,
+        mine: Range<usize>,
+        rows: Range<usize>,
+    ) {
+        let high = self.kernels.rows;
+        let tiles = rows.len().div_ceil(high);
+        let depth = self.g.k.div_ceil(self.depths);
+        let size = if self.pack_left { tiles * high * depth } else { 0 };
+        with_scratch(&LEFT, size, |left| {
+            for d in 0..self.depths {
+                let ks = even(self.g.k, self.depths, d);
+                if self.pack_left {
+                    // SAFETY: rows and stretch lie within A; the scratch memory holds all tiles.
+                    unsafe { self.pack_left(o, left, &rows, &ks) };
+                }
+                for p in mine.clone() {
+                    // SAFETY: as demanded of the caller.
+                    unsafe { self.column(o, left, packed, panels, p, &rows, &ks) };
+                }
+            }
+        });
+    }
+
+    unsafe fn pack_left(&self, o: Operands, left: *mut f32, rows: &Range<usize>, ks: &Range<usize>) {
+        let (g, high) = (self.g, self.kernels.rows);
+        let tiles = rows.len().div_ceil(high);
+        for t in 0..tiles {
+            let r = even(rows.len(), tiles, t);
+            let source = Panel {
+                src: o.a.wrapping_add((rows.start + r.start) * g.a.row + ks.start * g.a.col),
+                deep: g.a.col,
+                wide: g.a.row,
+                depth: ks.len(),
+                across: r.len(),
+            };
+            // SAFETY: the rows exist; tile t has its own place in the scratch memory.
+            unsafe { pack(self.kernels, source, high, left.add(t * high * ks.len())) };
+        }
+    }
+
+    /// All tiles of one panel and one block of K.
+    unsafe fn column(
+        &self,
+        o: Operands,
+        left: *const f32,
+        packed: Option<*const f32>,
+        panels: &Range<usize>,
+        p: usize,
+        rows: &Range<usize>,
+        ks: &Range<usize>,
+    ) {
+        let (g, high, wide) = (self.g, self.kernels.rows, self.kernels.columns);
+        let j = (panels.start + p) * wide;
+        let (b, b_step) = match packed {
+            Some(packed) => (packed.wrapping_add((ks.start * panels.len() + p * ks.len()) * wide), wide),
+            None => (o.b.wrapping_add(ks.start * g.b.row + j), g.b.row),
+        };
+        let tiles = rows.len().div_ceil(high);
+        let mut tile = Tile {
+            segments: &WHOLE,
+            k: ks.len(),
+            a: o.a,
+            a_row: g.a.row,
+            a_step: g.a.col,
+            b,
+            b_step,
+            c: o.c,
+            c_row: g.c_row,
+            columns: wide.min(g.n - j),
+            padded: packed.is_some(),
+            accumulate: g.accumulate || ks.start > 0,
+        };
+        for t in 0..tiles {
+            let r = even(rows.len(), tiles, t);
+            let i = rows.start + r.start;
+            tile.c = o.c.wrapping_add(i * g.c_row + j);
+            if self.pack_left {
+                tile.a = left.wrapping_add(t * high * ks.len());
+                (tile.a_row, tile.a_step) = (1, high);
+            } else {
+                tile.a = o.a.wrapping_add(i * g.a.row + ks.start * g.a.col);
+            }
+            let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);
+            // SAFETY: the tile lies within the operands.
+            unsafe { micro(&tile) };
+        }
+    }
+}

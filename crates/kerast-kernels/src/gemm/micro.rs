@@ -1,0 +1,234 @@
+//! The inner loop of every dense product and convolution: a tile of C held in registers while K runs.
+//!
+//! One macro writes the loop for each instruction set out of a handful of vector operations, so that all of them agree on
+//! what a tile is. A tile has up to [`Kernels::rows`] rows and up to [`Kernels::columns`] columns; K comes in segments that lie
+//! anywhere in A and B (a plain product has one, a convolution one per kernel row or kernel position).
+
+use crate::isa::Isa;
+
+/// Where one stretch of K begins: offsets in elements from the tile's `a` and `b`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Segment {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+}
+
+/// The only segment of a plain product.
+pub(crate) const WHOLE: [Segment; 1] = [Segment { a: 0, b: 0 }];
+
+/// What one call of a micro-kernel does: C[i,j] (+)= Σ over segments s and 0 <= p < k of
+/// a[s.a + i*a_row + p*a_step] * b[s.b + p*b_step + j], summed in this order.
+pub(crate) struct Tile<'a> {
+    pub(crate) segments: &'a [Segment],
+    pub(crate) k: usize,
+    pub(crate) a: *const f32,
+    /// Stride of A between rows; kernels for columns take it to be 1.
+    pub(crate) a_row: usize,
+    pub(crate) a_step: usize,
+    pub(crate) b: *const f32,
+    pub(crate) b_step: usize,
+    pub(crate) c: *mut f32,
+    pub(crate) c_row: usize,
+    /// Columns of C that exist.
+    pub(crate) columns: usize,
+    /// Whether B may be read beyond `columns`, up to the width of the kernel.
+    pub(crate) padded: bool,
+    /// Add to C instead of overwriting it.
+    pub(crate) accumulate: bool,
+}
+
+/// A micro-kernel for a fixed number of rows and of column vectors.
+pub(crate) type Micro = unsafe fn(&Tile<'_>);
+
+/// How many rows of a matrix [`Kernels::dots`] multiplies at once at most.
+pub(crate) const DOTS: usize = 8;
+
+/// Writes `depth` x `width` transposed: dst[d*dst_row + w] = src[w*src_row + d], zero for `rows` <= w < `width`.
+pub(crate) type Transpose =
+    unsafe fn(src: *const f32, src_row: usize, rows: usize, depth: usize, dst: *mut f32, dst_row: usize, width: usize);
+
+/// The micro-kernels of one instruction set.
+pub(crate) struct Kernels {
+    /// Most rows of a tile.
+    pub(crate) rows: usize,
+    /// f32 per vector.
+    pub(crate) lanes: usize,
+    /// Columns of the widest tile: the width of a packed panel.
+    pub(crate) columns: usize,
+    /// [vectors - 1][rows - 1], A with any strides.
+    pub(crate) by_row: &'static [&'static [Micro]],
+    /// The same for A with unit stride between rows.
+    pub(crate) by_column: &'static [&'static [Micro]],
+    /// One row by eight vectors.
+    pub(crate) wide: Micro,
+    /// out[i] = Σ_p m[i*row + p] * x[p] for i below `count` <= [`DOTS`]: (m, row, count, x, k, out).
+    pub(crate) dots: unsafe fn(*const f32, usize, usize, *const f32, usize, &mut [f32; DOTS]),
+    pub(crate) transpose: Transpose,
+}
+
+impl Kernels {
+    /// The kernels for an instruction set that this machine has; for any other, the portable ones.
+    pub(crate) fn of(isa: Isa) -> &'static Kernels {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &super::avx512::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &super::avx2::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &super::neon::KERNELS,
+            _ => &super::portable::KERNELS,
+        }
+    }
+
+    /// The kernel for `rows` rows and at least `columns` columns.
+    #[inline]
+    pub(crate) fn pick(&self, by_column: bool, rows: usize, columns: usize) -> Micro {
+        let table = if by_column { self.by_column } else { self.by_row };
+        table[columns.min(self.columns).div_ceil(self.lanes) - 1][rows - 1]
+    }
+}
+
+/// Cuts `count` things into the fewest groups of at most `most`, as even as can be: the bounds of group `index`.
+#[inline]
+pub(crate) fn even(count: usize, groups: usize, index: usize) -> std::ops::Range<usize> {
+    count * index / groups..count * (index + 1) / groups
+}
+
+/// The kernels for one number of vectors.
+macro_rules! micro_table {
+    ($vectors:literal, $by_column:literal, [$($rows:literal)*]) => {
+        &[$(tile::<$rows, $vectors, $by_column> as Micro),*] as &[Micro]
+    };
+}
+pub(crate) use micro_table;
+
+/// Defines `KERNELS` from the operations in scope: `Vector`, `Mask`, `LANES`, `zero`, `splat`, `load`, `load_part`, `fma`, `add`,
+/// `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`.
+macro_rules! micro_kernels {
+    ($feature:meta, rows: $rows:tt, most: $most:literal, vectors: [$($v:literal)*]) => {
+        /// Sums a tile up in registers.
+        #[$feature]
+        #[inline]
+        unsafe fn sweep<const M: usize, const V: usize, const COLUMNS: bool, const PART: bool>(
+            t: &Tile<'_>,
+            masks: &[Mask; V],
+        ) -> [[Vector; V]; M] {
+            let mut acc = [[zero(); V]; M];
+            for s in t.segments {
+                // SAFETY: the caller vouches for every element that the tile names.
+                unsafe {
+                    let mut b = t.b.wrapping_add(s.b);
+                    let a = t.a.wrapping_add(s.a);
+                    // Three rows per pointer: base, base + row and base + 2 row are addressing modes.
+                    let mut base = [a; 4];
+                    for g in 1..4 {
+                        base[g] = a.wrapping_add(3 * g * t.a_row);
+                    }
+                    for _ in 0..t.k {
+                        let mut right = [zero(); V];
+                        for j in 0..V {
+                            let p = b.wrapping_add(j * LANES);
+                            right[j] = if PART { load_part(p, masks[j]) } else { load(p) };
+                        }
+                        for i in 0..M {
+                            let p = if COLUMNS { base[0].add(i) } else { base[i / 3].wrapping_add(i % 3 * t.a_row) };
+                            let left = splat(p);
+                            for j in 0..V {
+                                acc[i][j] = fma(left, right[j], acc[i][j]);
+                            }
+                        }
+                        for g in 0..4 {
+                            base[g] = base[g].wrapping_add(t.a_step);
+                        }
+                        b = b.wrapping_add(t.b_step);
+                    }
+                }
+            }
+            acc
+        }
+
+        /// One tile of M rows and V vectors.
+        #[$feature]
+        unsafe fn tile<const M: usize, const V: usize, const COLUMNS: bool>(t: &Tile<'_>) {
+            let mut masks = [mask(LANES); V];
+            for j in 0..V {
+                masks[j] = mask(t.columns.saturating_sub(j * LANES).min(LANES));
+            }
+            let full = t.columns >= V * LANES;
+            // SAFETY: B is read in whole vectors only where the caller allows it.
+            let acc = unsafe {
+                if full || t.padded {
+                    sweep::<M, V, COLUMNS, false>(t, &masks)
+                } else {
+                    sweep::<M, V, COLUMNS, true>(t, &masks)
+                }
+            };
+            for i in 0..M {
+                for j in 0..V {
+                    // SAFETY: row i and the columns within the mask exist.
+                    unsafe {
+                        let p = t.c.wrapping_add(i * t.c_row + j * LANES);
+                        if full {
+                            store(p, if t.accumulate { add(load(p), acc[i][j]) } else { acc[i][j] });
+                        } else {
+                            let v = if t.accumulate { add(load_part(p, masks[j]), acc[i][j]) } else { acc[i][j] };
+                            store_part(p, masks[j], v);
+                        }
+                    }
+                }
+            }
+        }
+
+        /// R dot products with the same vector.
+        #[$feature]
+        unsafe fn dot<const R: usize>(m: *const f32, row: usize, x: *const f32, k: usize, out: &mut [f32; DOTS]) {
+            let mut acc = [zero(); R];
+            let whole = k / LANES * LANES;
+            let tail = mask(k - whole);
+            // SAFETY: the caller vouches for R rows of k elements and for x.
+            unsafe {
+                for p in (0..whole).step_by(LANES) {
+                    let v = load(x.add(p));
+                    for i in 0..R {
+                        acc[i] = fma(load(m.add(i * row + p)), v, acc[i]);
+                    }
+                }
+                if whole < k {
+                    let v = load_part(x.add(whole), tail);
+                    for i in 0..R {
+                        acc[i] = fma(load_part(m.add(i * row + whole), tail), v, acc[i]);
+                    }
+                }
+            }
+            for i in 0..R {
+                out[i] = sum(acc[i]);
+            }
+        }
+
+        unsafe fn dots(m: *const f32, row: usize, count: usize, x: *const f32, k: usize, out: &mut [f32; DOTS]) {
+            // SAFETY: passed on; the feature was detected before this table was chosen.
+            unsafe {
+                if count == DOTS {
+                    return dot::<DOTS>(m, row, x, k, out);
+                }
+                let mut one = [0.0; DOTS];
+                for i in 0..count {
+                    dot::<1>(m.add(i * row), row, x, k, &mut one);
+                    out[i] = one[0];
+                }
+            }
+        }
+
+        pub(crate) static KERNELS: Kernels = Kernels {
+            rows: $most,
+            lanes: LANES,
+            columns: LANES * [$($v),*].len(),
+            by_row: &[$(micro_table!($v, false, $rows)),*],
+            by_column: &[$(micro_table!($v, true, $rows)),*],
+            wide: tile::<1, 8, false>,
+            dots,
+            transpose,
+        };
+    };
+}
+pub(crate) use micro_kernels;

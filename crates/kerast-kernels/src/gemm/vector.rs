@@ -1,0 +1,158 @@
+//! Products of a matrix with one vector, bound by the traffic of the matrix.
+
+use super::drive::{Operands, Shared, Team};
+use super::micro::{DOTS, Kernels, Micro, Tile, WHOLE, even};
+use super::{Epilogue, Gemm};
+use crate::scratch::{VECTOR, with_scratch};
+use std::ops::Range;
+
+/// out[j*out_step] = Σ_p x[p*x_step] * m[j*across + p*down] for j below `count`.
+struct Vector<'a> {
+    kernels: &'a Kernels,
+    m: *const f32,
+    across: usize,
+    down: usize,
+    x: *const f32,
+    x_step: usize,
+    out: *mut f32,
+    out_step: usize,
+    count: usize,
+    k: usize,
+    accumulate: bool,
+}
+
+// SAFETY: tasks read the operands and write disjoint parts of `out`.
+unsafe impl Sync for Vector<'_> {}
+
+/// Computes a product of one row or one column; `false` when it is neither, or better done by tiles.
+///
+/// # Safety
+/// As for [`super::gemm_f32`].
+pub(super) unsafe fn product(
+    kernels: &Kernels,
+    g: &Gemm,
+    o: Operands,
+    team: Team<'_>,
+    epilogue: Option<Epilogue<'_>>,
+) -> bool {
+    let common = Vector {
+        kernels,
+        m: o.b,
+        across: g.b.col,
+        down: g.b.row,
+        x: o.a,
+        x_step: g.a.col,
+        out: o.c,
+        out_step: 1,
+        count: g.n,
+        k: g.k,
+        accumulate: g.accumulate,
+    };
+    let v = if g.m == 1 {
+        common
+    } else if g.n == 1 {
+        let (m, across, down) = (o.a, g.a.row, g.a.col);
+        Vector { m, across, down, x: o.b, x_step: g.b.row, out_step: g.c_row, count: g.m, ..common }
+    } else {
+        return false;
+    };
+    // One call per task of whole rows of C: with one row there is only one, at the end.
+    let rows = if g.n == 1 { epilogue } else { None };
+    if v.down == 1 && v.k >= 2 * kernels.lanes {
+        // SAFETY: the operands were checked by the caller.
+        unsafe { v.by_dots(team, rows) };
+    } else if v.across == 1 && v.out_step == 1 {
+        // SAFETY: as above.
+        unsafe { v.by_columns(team, rows) };
+    } else {
+        return false;
+    }
+    if let (Some(e), None) = (epilogue, rows) {
+        e(0..g.m);
+    }
+    true
+}
+
+impl Vector<'_> {
+    fn spread(&self, team: Team<'_>, unit: usize, rows: Option<Epilogue<'_>>, work: &(dyn Fn(Range<usize>) + Sync)) {
+        let units = self.count.div_ceil(unit);
+        let tasks = units.min(if team.threads() > 1 { 2 * team.threads() } else { 1 });
+        team.run(tasks, &|t| {
+            let u = even(units, tasks, t);
+            let range = u.start * unit..(u.end * unit).min(self.count);
+            work(range.clone());
+            if let Some(e) = rows {
+                e(range);
+            }
+        });
+    }
+
+    /// The matrix is contiguous along the sum: one dot product per result.
+    unsafe fn by_dots(&self, team: Team<'_>, rows: Option<Epilogue<'_>>) {
+        with_scratch(&VECTOR, if self.x_step == 1 { 0 } else { self.k }, |copy| {
+            let mut x = Shared(self.x.cast_mut());
+            if self.x_step != 1 {
+                for p in 0..self.k {
+                    // SAFETY: element p of the vector and of its copy.
+                    unsafe { *copy.add(p) = *self.x.add(p * self.x_step) };
+                }
+                x = Shared(copy);
+            }
+            self.spread(team, DOTS, rows, &|range| {
+                for j in range.clone().step_by(DOTS) {
+                    let count = DOTS.min(range.end - j);
+                    let mut sums = [0.0; DOTS];
+                    // SAFETY: `count` rows of the matrix and places of the result exist from j on.
+                    unsafe {
+                        (self.kernels.dots)(
+                            self.m.add(j * self.across),
+                            self.across,
+                            count,
+                            x.get(),
+                            self.k,
+                            &mut sums,
+                        );
+                        for i in 0..count {
+                            let c = self.out.add((j + i) * self.out_step);
+                            *c = if self.accumulate { *c + sums[i] } else { sums[i] };
+                        }
+                    }
+                }
+            });
+        });
+    }
+
+    /// The matrix and the result are contiguous across: many results at once.
+    unsafe fn by_columns(&self, team: Team<'_>, rows: Option<Epilogue<'_>>) {
+        let wide = 8 * self.kernels.lanes;
+        self.spread(team, wide, rows, &|range| {
+            let mut j = range.start;
+            while j < range.end {
+                let left = range.end - j;
+                let (columns, micro): (usize, Micro) = if left >= wide {
+                    (wide, self.kernels.wide)
+                } else {
+                    let columns = left.min(self.kernels.columns);
+                    (columns, self.kernels.pick(false, 1, columns))
+                };
+                let tile = Tile {
+                    segments: &WHOLE,
+                    k: self.k,
+                    a: self.x,
+                    a_row: 0,
+                    a_step: self.x_step,
+                    b: self.m.wrapping_add(j),
+                    b_step: self.down,
+                    c: self.out.wrapping_add(j),
+                    c_row: 0,
+                    columns,
+                    padded: false,
+                    accumulate: self.accumulate,
+                };
+                // SAFETY: the columns exist in the matrix and in the result.
+                unsafe { micro(&tile) };
+                j += columns;
+            }
+        });
+    }
+}
