@@ -1,43 +1,3 @@
-<<<<<<< HEAD
-//! Placeholder until the real file is merged: on a conflict take the real one whole.
-use crate::chain::Chain;
-use crate::dtype::*;
-use crate::machine::*;
-use crate::pool::Pool;
-#[allow(missing_docs)]
-#[derive(Clone, Debug, PartialEq)]
-pub struct Strides {
-    pub batch: usize,
-    pub row: usize,
-    pub col: usize,
-}
-#[allow(missing_docs)]
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gemm {
-    pub batch: usize,
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    pub a: Strides,
-    pub b: Strides,
-    pub c_batch: usize,
-    pub c_row: usize,
-    pub accumulate: bool,
-}
-#[allow(missing_docs)]
-#[derive(Debug)]
-pub struct GemmKernel {
-    d: DType,
-    g: Gemm,
-    chain: Option<Chain>,
-}
-impl GemmKernel {
-    #[allow(missing_docs)]
-    pub fn new(d: DType, g: Gemm) -> Self {
-        Self { d, g, chain: None }
-    }
-}
-=======
 //! Matrix products, plain, transposed and batched.
 //!
 //! f32 goes through the micro-kernels in [`micro`] and the driver in [`drive`]; every other element type through plain loops
@@ -60,6 +20,7 @@ mod portable;
 
 pub use element::gemm_element;
 
+use crate::chain::Chain;
 use crate::dtype::DType;
 use crate::isa::{Isa, isa};
 use crate::machine::{Io, Kernel};
@@ -167,46 +128,64 @@ pub unsafe fn gemm_f32_on(
     unsafe { drive::batched(Kernels::of(isa), g, drive::Operands { a, b, c }, pool, epilogue) }
 }
 
-/// The machine's matrix product: inputs A and B, output C.
-#[derive(Clone, Debug, PartialEq)]
+/// The machine's matrix product: inputs A and B, output C, with an element-wise chain behind it if wished (f32 only).
+#[derive(Debug)]
 pub struct GemmKernel {
-    /// What to multiply.
-    pub gemm: Gemm,
-    /// Element type of A, B and C.
-    pub dtype: DType,
+    dtype: DType,
+    gemm: Gemm,
+    chain: Option<Chain>,
 }
 
->>>>>>> c670a72 (Multiply matrices at the speed of AVX-512, AVX2 and NEON)
+impl GemmKernel {
+    /// The product of operands of one element type.
+    pub fn new(dtype: DType, gemm: Gemm) -> GemmKernel {
+        GemmKernel { dtype, gemm, chain: None }
+    }
+
+    /// The f32 product with the chain applied to every block of rows that is complete.
+    fn run_chained(&self, chain: &Chain, io: &mut Io<'_>, pool: &Pool) {
+        let g = &self.gemm;
+        let (a, b) = (io.input::<f32>(0), io.input::<f32>(1));
+        self.check(a.len(), b.len(), usize::MAX);
+        assert!(g.c_row == g.n && (g.batch == 1 || g.c_batch == g.m * g.n), "a chain needs rows without gaps: {g:?}");
+        let bound = chain.bind(io);
+        // SAFETY: these rows are complete and reported once.
+        let epilogue = |rows: Range<usize>| unsafe { bound.apply(rows.start * g.n, rows.end * g.n) };
+        // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as C and overlaps no input.
+        unsafe { gemm_f32(g, a.as_ptr(), b.as_ptr(), bound.raw, pool, Some(&epilogue)) }
+    }
+
+    fn check(&self, a: usize, b: usize, c: usize) {
+        let [na, nb, nc] = self.gemm.extents();
+        assert!(na <= a && nb <= b && nc <= c, "operands are shorter than {:?} needs", self.gemm);
+    }
+}
+
 impl Kernel for GemmKernel {
     fn name(&self) -> &'static str {
         "gemm"
     }
-<<<<<<< HEAD
+
     fn fuses(&self) -> bool {
-        self.d == DType::F32
+        self.dtype == DType::F32
     }
+
     fn fuse(mut self: Box<Self>, chain: Chain) -> Box<dyn Kernel> {
         self.chain = Some(chain);
         self
     }
+
     fn scratch(&self) -> usize {
-        self.chain.as_ref().map_or(0, |c| c.scratch())
+        self.chain.as_ref().map_or(0, Chain::scratch)
     }
-    fn run(&self, io: &mut Io<'_>, _: &Pool) {
-        crate::with_element!(self.d, T => { let g = &self.g; let (a, b) = (io.input::<T>(0), io.input::<T>(1));
-         let bound = self.chain.as_ref().map(|c| c.bind(io));
-         let n = g.batch*g.m*g.n;
-         let c: &mut [T] = match &bound { Some(b) => unsafe { std::slice::from_raw_parts_mut(b.raw.cast(), n) }, None => io.output::<T>(0) };
-         for q in 0..g.batch { for i in 0..g.m { for j in 0..g.n { let mut s = 0f64; for k in 0..g.k { s += a[q*g.a.batch+i*g.a.row+k*g.a.col].to_f64() * b[q*g.b.batch+k*g.b.row+j*g.b.col].to_f64(); } c[q*g.c_batch+i*g.c_row+j] = T::from_f64(s); } } }
-         if let Some(b) = &bound { unsafe { b.apply(0, n) } }
-        })
-=======
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
+        if let Some(chain) = &self.chain {
+            return self.run_chained(chain, io, pool);
+        }
         with_element!(self.dtype, T => {
             let (a, b, c) = (io.input::<T>(0), io.input::<T>(1), io.output::<T>(0));
-            let [na, nb, nc] = self.gemm.extents();
-            assert!(na <= a.len() && nb <= b.len() && nc <= c.len(), "operands are shorter than {:?} needs", self.gemm);
+            self.check(a.len(), b.len(), c.len());
             if self.dtype == DType::F32 {
                 // SAFETY: the lengths were checked; `Io` hands out operands that do not overlap.
                 unsafe { gemm_f32(&self.gemm, a.as_ptr().cast(), b.as_ptr().cast(), c.as_mut_ptr().cast(), pool, None) }
@@ -218,7 +197,6 @@ impl Kernel for GemmKernel {
     }
 
     fn flops(&self) -> f64 {
-        self.gemm.flops()
->>>>>>> c670a72 (Multiply matrices at the speed of AVX-512, AVX2 and NEON)
+        self.gemm.flops() + self.chain.as_ref().map_or(0.0, Chain::flops)
     }
 }
