@@ -5,6 +5,7 @@
 
 pub mod buffer;
 pub mod chain;
+pub mod conv;
 pub mod copy;
 pub mod dtype;
 pub mod gemm;

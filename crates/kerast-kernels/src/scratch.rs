@@ -13,6 +13,8 @@ thread_local! {
     pub(crate) static LEFT: Slot = const { Cell::new(None) };
     /// Partial sums of the caller of a product.
     pub(crate) static PARTIAL: Slot = const { Cell::new(None) };
+    /// Windows of a convolution gathered into the rows of a matrix.
+    pub(crate) static GATHERED: Slot = const { Cell::new(None) };
     /// A vector made contiguous.
     pub(crate) static VECTOR: Slot = const { Cell::new(None) };
 }

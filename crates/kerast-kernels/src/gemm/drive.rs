@@ -122,8 +122,11 @@ fn parts(kernels: &Kernels, g: &Gemm) -> usize {
     if tiles <= 12 && g.m * g.n <= 8192 { (g.k / 1024).clamp(1, 16) } else { 1 }
 }
 
-/// One product.
-unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+/// One product; the batch strides do not matter.
+///
+/// # Safety
+/// As for [`super::gemm_f32`].
+pub(crate) unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
     let parts = parts(kernels, g);
     if parts < 2 {
         // SAFETY: passed on.

@@ -1,0 +1,361 @@
+//! Pixels by channels: C[pixel, output channel] = Σ over taps and input channels.
+//!
+//! A tile is a run of pixels of one output row by up to 32 output channels. Its left operand is read straight from the input, or
+//! from a strip of it copied with padding: pixel i of tap k lies at a fixed distance, so taps are segments of the sum and no matrix
+//! of windows is ever formed, except for very narrow outputs.
+
+use super::problem::{Operands, Problem};
+use super::strip::{Source, load};
+use crate::gemm::drive::{self, Shared, Team};
+use crate::gemm::micro::{Kernels, Segment, Tile, even};
+use crate::gemm::pack::{Panel, pack};
+use crate::gemm::{Epilogue, Gemm, Strides};
+use crate::scratch::{GATHERED, LEFT, PARTIAL, SHARED, with_scratch};
+use std::ops::Range;
+
+/// Elements of input that one task reads: they stay in its L2 cache next to the weights.
+const STRIP: usize = 40 * 1024;
+/// Elements of a panel of weights that are worked through at a time.
+const PANEL: usize = 96 * 1024;
+/// Elements of gathered windows at a time.
+const WINDOWS: usize = 1 << 20;
+
+/// # Safety
+/// As for [`super::conv_f32`].
+pub(super) unsafe fn solve(
+    kernels: &Kernels,
+    p: &Problem,
+    o: Operands,
+    team: Team<'_>,
+    epilogue: Option<Epilogue<'_>>,
+) {
+    let narrow = p.axes[2].output * 2 < kernels.rows && p.taps() * p.inputs >= 16;
+    // SAFETY: passed on.
+    unsafe {
+        match p.even_output() {
+            Some(row) if narrow && p.y_channel == 1 => gathered(kernels, p, row, o, team, epilogue),
+            _ => direct(kernels, p, o, team, epilogue),
+        }
+    }
+}
+
+/// How the work is cut; the same for every task.
+struct Plan<'a> {
+    kernels: &'a Kernels,
+    p: &'a Problem,
+    o: Operands,
+    /// Weights packed as [panel][tap][input channel][column].
+    packed: Shared,
+    /// Taps as stretches of the sum, `run` long each.
+    segments: &'a [Segment],
+    run: usize,
+    /// The input is read in place, not from a copied strip.
+    in_place: bool,
+    /// Strides of the strip, or of the input.
+    pitch: [usize; 3],
+    /// Rows and columns of output per task.
+    block: [usize; 2],
+    /// How many there are of such blocks.
+    blocks: [usize; 2],
+}
+
+unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+    let depth = p.taps() * p.inputs;
+    let panels = p.outputs.div_ceil(kernels.columns);
+    with_scratch(&SHARED, panels * kernels.columns * depth, |packed| {
+        let packed = Shared(packed);
+        // SAFETY: the scratch memory holds all panels.
+        unsafe { pack_weights(kernels, p, o, packed, team) };
+        let [d, h, w] = p.axes;
+        let in_place = p.x_channel == 1 && p.axes.iter().all(|a| a.inside());
+        let (rows, columns) = block(p, team.threads());
+        let pitch = if in_place {
+            [d.x, h.x, w.x]
+        } else {
+            let row = w.span(0, columns).1 * p.inputs;
+            [h.span(0, rows).1 * row, row, p.inputs]
+        };
+        let together = w.dilation == 1 && pitch[2] == p.inputs || w.kernel == 1;
+        let run = if together { w.kernel * p.inputs } else { p.inputs };
+        let mut segments = Vec::with_capacity(depth / run);
+        for tap in 0..depth / run {
+            let (k, kw) = if together { (tap, 0) } else { (tap / w.kernel, tap % w.kernel) };
+            let (kd, kh) = (k / h.kernel, k % h.kernel);
+            let a = kd * d.dilation * pitch[0] + kh * h.dilation * pitch[1] + kw * w.dilation * pitch[2];
+            segments.push(Segment { a, b: tap * run * kernels.columns });
+        }
+        let block = [rows, columns];
+        let blocks = [h.output.div_ceil(rows), w.output.div_ceil(columns)];
+        let plan = Plan { kernels, p, o, packed, segments: &segments, run, in_place, pitch, block, blocks };
+        team.run(p.batch * d.output * blocks[0] * blocks[1], &|t| {
+            // SAFETY: tasks have disjoint pixels of y.
+            let pixels = unsafe { plan.task(t) };
+            if let Some(e) = epilogue {
+                e(pixels);
+            }
+        });
+    });
+}
+
+/// Rows and columns of output per task: by the size of the cache, and so that there is work for every thread.
+fn block(p: &Problem, threads: usize) -> (usize, usize) {
+    let [d, h, w] = p.axes;
+    let planes = d.span(0, 1).1 * p.inputs;
+    let size = |rows: usize, columns: usize| planes * h.span(0, rows).1 * w.span(0, columns).1;
+    let mut columns = w.output;
+    while columns > 24 && size(1, columns) > STRIP {
+        columns = columns.div_ceil(2);
+    }
+    let mut rows = if columns == w.output { h.output } else { 1 };
+    let few = |rows: usize| p.batch * d.output * h.output.div_ceil(rows) < 2 * threads;
+    while rows > 1 && (size(rows, columns) > STRIP || threads > 1 && few(rows)) {
+        rows = rows.div_ceil(2);
+    }
+    while threads > 1
+        && rows == 1
+        && columns > 48
+        && p.batch * d.output * h.output * w.output.div_ceil(columns) < threads
+    {
+        columns = columns.div_ceil(2);
+    }
+    let even_size = |count: usize, size: usize| count.div_ceil(count.div_ceil(size));
+    (even_size(h.output, rows), even_size(w.output, columns))
+}
+
+unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
+    let [d, h, w] = p.axes;
+    let (wide, taps) = (kernels.columns, p.taps());
+    let pieces = p.outputs.div_ceil(wide) * taps;
+    let team = if pieces * p.inputs * wide < 32 * 1024 { Team(None) } else { team };
+    let tasks = if team.threads() > 1 { pieces.min(4 * team.threads()) } else { 1 };
+    team.run(tasks, &|t| {
+        for piece in even(pieces, tasks, t) {
+            let (j, tap) = (piece / taps * wide, piece % taps);
+            let (kd, kh, kw) = (tap / (h.kernel * w.kernel), tap / w.kernel % h.kernel, tap % w.kernel);
+            let place = kd as isize * d.w + kh as isize * h.w + kw as isize * w.w + (j * p.w_output) as isize;
+            let source = Panel {
+                src: o.weight(place),
+                deep: p.w_input,
+                wide: p.w_output,
+                depth: p.inputs,
+                across: wide.min(p.outputs - j),
+            };
+            // SAFETY: a tap of a panel; each piece has its own place in the scratch memory.
+            unsafe { pack(kernels, source, wide, packed.get().add(piece * p.inputs * wide)) };
+        }
+    });
+}
+
+impl Plan<'_> {
+    /// Computes one block; returns its pixels, counted through all examples.
+    unsafe fn task(&self, t: usize) -> Range<usize> {
+        let p = self.p;
+        let [d, h, w] = p.axes;
+        let (t, bw) = (t / self.blocks[1], t % self.blocks[1]);
+        let (t, bh) = (t / self.blocks[0], t % self.blocks[0]);
+        let (n, z) = (t / d.output, t % d.output);
+        let rows = bh * self.block[0]..h.output.min((bh + 1) * self.block[0]);
+        let columns = bw * self.block[1]..w.output.min((bw + 1) * self.block[1]);
+        let planes = d.span(z, 1);
+        let strip = if self.in_place { 0 } else { planes.1 * self.pitch[0] };
+        let result = if p.y_channel == 1 { 0 } else { rows.len() * columns.len() * p.outputs };
+        let y = self.o.output(n * p.y_batch + z * d.y + rows.start * h.y + columns.start * w.y);
+        with_scratch(&LEFT, strip, |strip| {
+            let first = [planes.0, h.span(rows.start, 1).0, w.span(columns.start, 1).0];
+            let x = self.o.input(n * p.x_batch);
+            let steps = [d.x, h.x, w.x];
+            let left = if self.in_place {
+                (0..3).fold(x, |x, i| x.wrapping_add(first[i] as usize * steps[i]))
+            } else {
+                let source = Source {
+                    base: x,
+                    step: steps.map(|s| s as isize),
+                    size: [d.input, h.input, w.input],
+                    channel: p.x_channel,
+                    channels: p.inputs,
+                };
+                // The strides are those of a full block, also where this one is smaller.
+                let count = [planes.1, self.pitch[0] / self.pitch[1], self.pitch[1] / self.pitch[2]];
+                // SAFETY: the scratch memory holds the box.
+                unsafe { load(self.kernels, &source, first, count, strip) };
+                strip.cast_const()
+            };
+            with_scratch(&PARTIAL, result, |own| {
+                let size = [rows.len(), columns.len()];
+                // SAFETY: the block lies within y; `own` holds all its results.
+                unsafe {
+                    if p.y_channel == 1 {
+                        self.multiply(left, y, h.y, w.y, size);
+                    } else {
+                        self.multiply(left, own, columns.len() * p.outputs, p.outputs, size);
+                        self.spread(own, y, size);
+                    }
+                }
+            });
+        });
+        let row = (n * d.output + z) * h.output;
+        if columns.len() == w.output {
+            (row + rows.start) * w.output..(row + rows.end) * w.output
+        } else {
+            let start = (row + rows.start) * w.output;
+            start + columns.start..start + columns.end
+        }
+    }
+
+    /// All tiles of a block, to rows `c_line` apart of pixels `c_row` apart.
+    unsafe fn multiply(&self, left: *const f32, c: *mut f32, c_line: usize, c_row: usize, size: [usize; 2]) {
+        let (p, high, wide) = (self.p, self.kernels.rows, self.kernels.columns);
+        let [_, h, w] = p.axes;
+        let depth = self.run * self.segments.len();
+        let cuts = (depth * wide).div_ceil(PANEL).min(self.segments.len());
+        let tiles = size[1].div_ceil(high);
+        for cut in 0..cuts {
+            let part = even(self.segments.len(), cuts, cut);
+            for j in (0..p.outputs).step_by(wide) {
+                let mut tile = Tile {
+                    segments: &self.segments[part.clone()],
+                    k: self.run,
+                    a: left,
+                    a_row: w.stride * self.pitch[2],
+                    a_step: 1,
+                    b: self.packed.get().wrapping_add(j * depth),
+                    b_step: wide,
+                    c,
+                    c_row,
+                    columns: wide.min(p.outputs - j),
+                    padded: true,
+                    accumulate: cut > 0,
+                };
+                for line in 0..size[0] {
+                    for t in 0..tiles {
+                        let pixels = even(size[1], tiles, t);
+                        tile.a = left
+                            .wrapping_add(line * h.stride * self.pitch[1] + pixels.start * w.stride * self.pitch[2]);
+                        tile.c = c.wrapping_add(line * c_line + pixels.start * c_row + j);
+                        let micro = self.kernels.pick(false, pixels.len(), tile.columns);
+                        // SAFETY: the tile lies within strip, weights and result.
+                        unsafe { micro(&tile) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves results from [row][pixel][channel] to where y has them.
+    unsafe fn spread(&self, own: *const f32, y: *mut f32, size: [usize; 2]) {
+        let p = self.p;
+        let [_, h, w] = p.axes;
+        for line in 0..size[0] {
+            let src = own.wrapping_add(line * size[1] * p.outputs);
+            let dst = y.wrapping_add(line * h.y);
+            // SAFETY: a row of the block.
+            unsafe {
+                if w.y == 1 {
+                    (self.kernels.transpose)(src, p.outputs, size[1], p.outputs, dst, p.y_channel, size[1]);
+                    continue;
+                }
+                for i in 0..size[1] {
+                    for c in 0..p.outputs {
+                        *dst.add(i * w.y + c * p.y_channel) = *src.add(i * p.outputs + c);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// For outputs too narrow for tiles: windows copied into the rows of a matrix, a few at a time, and multiplied as such.
+unsafe fn gathered(
+    kernels: &Kernels,
+    p: &Problem,
+    y_row: usize,
+    o: Operands,
+    team: Team<'_>,
+    epilogue: Option<Epilogue<'_>>,
+) {
+    let [d, h, w] = p.axes;
+    let depth = p.taps() * p.inputs;
+    let pixels = p.batch * p.positions();
+    let chunks = (pixels * depth).div_ceil(WINDOWS).min(pixels.div_ceil(4 * kernels.rows));
+    let most = pixels.div_ceil(chunks);
+    let line = (p.inputs * p.w_input) as isize;
+    let regular = (w.kernel == 1 || w.w == line)
+        && (h.kernel == 1 || h.w == line * w.kernel as isize)
+        && (d.kernel == 1 || d.w == line * (w.kernel * h.kernel) as isize);
+    let copied = if regular { 0 } else { depth * p.outputs };
+    with_scratch(&GATHERED, copied + most * depth, |memory| {
+        let (weights, windows) = (Shared(memory), Shared(memory.wrapping_add(copied)));
+        let mut b = Strides { batch: 0, row: p.w_input, col: p.w_output };
+        let mut right = o.weight(0);
+        if !regular {
+            let taps = p.taps();
+            team.run(taps, &|tap| {
+                let (kd, kh, kw) = (tap / (h.kernel * w.kernel), tap / w.kernel % h.kernel, tap % w.kernel);
+                let place = kd as isize * d.w + kh as isize * h.w + kw as isize * w.w;
+                let (deep, wide) = (p.w_input, p.w_output);
+                let source = Panel { src: o.weight(place), deep, wide, depth: p.inputs, across: p.outputs };
+                // SAFETY: one tap of the weights to its own rows of the copy.
+                unsafe { pack(kernels, source, p.outputs, weights.get().add(tap * p.inputs * p.outputs)) };
+            });
+            right = weights.get();
+            b = Strides { batch: 0, row: p.outputs, col: 1 };
+        }
+        for chunk in 0..chunks {
+            let rows = even(pixels, chunks, chunk);
+            let tasks = if team.threads() > 1 { rows.len().min(4 * team.threads()) } else { 1 };
+            team.run(tasks, &|t| {
+                for row in even(rows.len(), tasks, t) {
+                    // SAFETY: one window to its own row.
+                    unsafe { window(kernels, p, o, rows.start + row, windows.get().add(row * depth)) };
+                }
+            });
+            let g = Gemm {
+                b,
+                a: Strides { batch: 0, row: depth, col: 1 },
+                c_row: y_row,
+                ..Gemm::plain(rows.len(), p.outputs, depth)
+            };
+            let operands = drive::Operands { a: windows.get(), b: right, c: o.output(rows.start * y_row) };
+            let shifted = |r: Range<usize>| {
+                if let Some(e) = epilogue {
+                    e(rows.start + r.start..rows.start + r.end)
+                }
+            };
+            let epilogue: Option<Epilogue<'_>> = if epilogue.is_some() { Some(&shifted) } else { None };
+            // SAFETY: windows, weights and the pixels of this chunk.
+            unsafe { drive::product(kernels, &g, operands, team, epilogue) };
+        }
+    });
+}
+
+/// Copies all inputs that one output position meets, in the order of the weights.
+unsafe fn window(kernels: &Kernels, p: &Problem, o: Operands, pixel: usize, dst: *mut f32) {
+    let [d, h, w] = p.axes;
+    let (row, q) = (pixel / w.output, pixel % w.output);
+    let (plane, r) = (row / h.output, row % h.output);
+    let (n, z) = (plane / d.output, plane % d.output);
+    let source = Source {
+        base: o.input(n * p.x_batch),
+        step: [d.x, h.x, w.x].map(|s| s as isize),
+        size: [d.input, h.input, w.input],
+        channel: p.x_channel,
+        channels: p.inputs,
+    };
+    let corner = [d.span(z, 1).0, h.span(r, 1).0, w.span(q, 1).0];
+    let (stretch, steps) = if w.dilation == 1 { (w.kernel, 1) } else { (1, w.kernel) };
+    let mut dst = dst;
+    for kd in 0..d.kernel {
+        for kh in 0..h.kernel {
+            for kw in 0..steps {
+                let first = [
+                    corner[0] + (kd * d.dilation) as isize,
+                    corner[1] + (kh * h.dilation) as isize,
+                    corner[2] + (kw * w.dilation) as isize,
+                ];
+                // SAFETY: the caller vouches for a row of all taps.
+                unsafe { load(kernels, &source, first, [1, 1, stretch], dst) };
+                dst = dst.wrapping_add(stretch * p.inputs);
+            }
+        }
+    }
+}
