@@ -1,5 +1,10 @@
 //! Speed of matrix products and convolutions on one and two threads: `cargo bench -p kerast-kernels [-- part of a name]`.
 
+#[path = "../tests/gradients/mod.rs"]
+mod gradients;
+
+use gradients::{by_input, by_weights};
+use kerast_kernels::conv::{Conv, Dim, conv_f32};
 use kerast_kernels::gemm::{Gemm, Strides, gemm_f32};
 use kerast_kernels::isa::isa;
 use kerast_kernels::pool::Pool;
@@ -115,6 +120,18 @@ fn gemm(r: &Report, m: usize, k: usize, n: usize, form: &str) {
     });
 }
 
+/// Forward and both gradients.
+fn conv(r: &Report, name: &str, c: Conv) {
+    for (form, c) in [("y", c.clone()), ("dx", by_input(&c)), ("dw", by_weights(&c))] {
+        let [nx, nw, ny] = c.extents();
+        let (x, w, mut y) = (noise(nx), noise(nw), vec![0.0f32; ny]);
+        r.line(&format!("conv {name} {form}"), c.flops(), |pool| {
+            // SAFETY: the operands have the sizes that `extents` names.
+            unsafe { conv_f32(&c, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), pool, None) }
+        });
+    }
+}
+
 fn main() {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let pools = [1, 2].map(Pool::new).into_iter().map(|p| (peak(&p), p)).map(|(peak, p)| (p, peak)).collect();
@@ -142,5 +159,35 @@ fn main() {
         (10, 8, 12, "NN NT TN"),
     ] {
         forms.split(' ').for_each(|form| gemm(&r, m, k, n, form));
+    }
+
+    for (n, h, w, ci, co, k, stride, groups) in [
+        (128, 32, 32, 32, 32, 3, 1, 1),
+        (128, 16, 16, 64, 64, 3, 1, 1),
+        (1, 56, 56, 64, 64, 3, 1, 1),
+        (8, 14, 14, 256, 256, 3, 1, 1),
+        (128, 28, 28, 1, 32, 5, 1, 1),
+        (128, 28, 28, 1, 32, 3, 1, 1),
+        (128, 14, 14, 32, 64, 3, 1, 1),
+        (32, 32, 32, 3, 32, 3, 1, 1),
+        (128, 12, 12, 20, 50, 5, 1, 1),
+        (8, 56, 56, 64, 128, 3, 2, 1),
+        (8, 56, 56, 64, 128, 1, 2, 1),
+        (8, 56, 56, 64, 64, 1, 1, 1),
+        (1, 224, 224, 3, 64, 7, 2, 1),
+        (8, 7, 7, 512, 512, 3, 1, 1),
+        (32, 4, 4, 512, 512, 3, 1, 1),
+        (128, 2, 2, 256, 256, 3, 1, 1),
+        (32, 1, 512, 64, 64, 5, 1, 1),
+        (8, 56, 56, 128, 128, 3, 1, 128),
+        (8, 28, 28, 256, 256, 3, 2, 256),
+    ] {
+        let same = |size: usize, kernel: usize| {
+            let low = (kernel as isize - 1) / 2;
+            Dim::new(size, kernel, stride, low, kernel as isize - 1 - low)
+        };
+        let kh = if h == 1 { 1 } else { k };
+        let name = format!("{n},{h},{w},{ci}>{co},{k}/{stride} g{groups}");
+        conv(&r, &name, Conv::channels_last(n, ci, co, groups, vec![same(h, kh), same(w, k)]));
     }
 }

@@ -5,6 +5,7 @@
 //! routine that fits: [`forward`] (pixels by channels), [`weights`] (the sum runs over pixels), [`depthwise`], or a plain matrix product. Other element types
 //! take the loops in [`element`]. Every sum is taken in an order that depends on the shape alone.
 
+mod cut;
 mod depthwise;
 mod element;
 mod forward;

@@ -1,6 +1,9 @@
 //! Convolutions against naive sums in f64: forward and both gradients, strided, padded, dilated, grouped, in 0 to 3 dimensions, in both
 //! layouts, on every instruction set, on one and several threads.
 
+mod gradients;
+
+use gradients::{by_input, by_weights};
 use kerast_kernels::conv::{Conv, Dim, FilterLayout, Layout, conv_element, conv_f32_on};
 use kerast_kernels::isa::Isa;
 use kerast_kernels::pool::Pool;
@@ -113,55 +116,6 @@ fn check_one(isa: Isa, c: &Conv, pools: &[Pool]) {
     unsafe { conv_element(c, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), &pools[0]) };
     for &(at, sum, size) in &expected {
         assert!((y[at] - sum).abs() <= 1e-13 * size, "f64 {c:?} at {at}: {} instead of {sum}", y[at]);
-    }
-}
-
-/// The gradient by the weights, as a convolution of x with dy.
-fn by_weights(c: &Conv) -> Conv {
-    let turned = |d: &Dim| Dim {
-        kernel: d.output,
-        output: d.kernel,
-        stride: d.kernel_dilation,
-        kernel_dilation: d.stride,
-        ..*d
-    };
-    Conv {
-        batch: c.in_channels,
-        groups: 1,
-        batch_groups: c.groups,
-        in_channels: c.batch,
-        out_channels: c.out_channels,
-        x: Layout { batch: c.x.channel, channel: c.x.batch, spatial: c.x.spatial.clone() },
-        w: FilterLayout { output: c.y.channel, input: c.y.batch, spatial: c.y.spatial.clone() },
-        y: Layout { batch: c.w.input, channel: c.w.output, spatial: c.w.spatial.clone() },
-        spatial: c.spatial.iter().map(turned).collect(),
-    }
-}
-
-/// The gradient by the input, as a convolution of dy with the reversed weights; for one group or depthwise.
-fn by_input(c: &Conv) -> Conv {
-    let turned = |d: &Dim| Dim {
-        input: d.output,
-        output: d.input,
-        stride: d.input_dilation,
-        input_dilation: d.stride,
-        pad_low: ((d.kernel - 1) * d.kernel_dilation) as isize - d.pad_low,
-        reversed: !d.reversed,
-        ..*d
-    };
-    let per_group = c.out_channels / c.groups;
-    Conv {
-        in_channels: c.out_channels,
-        out_channels: c.in_channels,
-        x: c.y.clone(),
-        y: c.x.clone(),
-        w: FilterLayout {
-            output: if c.groups == 1 { c.w.input } else { per_group * c.w.output },
-            input: c.w.output,
-            spatial: c.w.spatial.clone(),
-        },
-        spatial: c.spatial.iter().map(turned).collect(),
-        ..c.clone()
     }
 }
 

@@ -4,21 +4,22 @@
 //! from a strip of it copied with padding: pixel i of tap k lies at a fixed distance, so taps are segments of the sum and no matrix
 //! of windows is ever formed, except for very narrow outputs.
 
+use super::cut::Cut;
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
 use crate::gemm::drive::{self, Shared, Team};
 use crate::gemm::micro::{Kernels, Segment, Tile, even};
 use crate::gemm::pack::{Panel, pack};
 use crate::gemm::{Epilogue, Gemm, Strides};
-use crate::scratch::{GATHERED, LEFT, PARTIAL, SHARED, with_scratch};
+use crate::scratch::{GATHERED, SHARED, with_scratch};
 use std::ops::Range;
 
-/// Elements of input that one task reads: they stay in its L2 cache next to the weights.
-const STRIP: usize = 40 * 1024;
 /// Elements of a panel of weights that are worked through at a time.
 const PANEL: usize = 96 * 1024;
 /// Elements of gathered windows at a time.
 const WINDOWS: usize = 1 << 20;
+/// Windows at a time at least: the weights are packed once for each lot.
+const LOT: usize = 512;
 
 /// # Safety
 /// As for [`super::conv_f32`].
@@ -39,24 +40,15 @@ pub(super) unsafe fn solve(
     }
 }
 
-/// How the work is cut; the same for every task.
 struct Plan<'a> {
     kernels: &'a Kernels,
     p: &'a Problem,
-    o: Operands,
     /// Weights packed as [panel][tap][input channel][column].
     packed: Shared,
     /// Taps as stretches of the sum, `run` long each.
     segments: &'a [Segment],
     run: usize,
-    /// The input is read in place, not from a copied strip.
-    in_place: bool,
-    /// Strides of the strip, or of the input.
-    pitch: [usize; 3],
-    /// Rows and columns of output per task.
-    block: [usize; 2],
-    /// How many there are of such blocks.
-    blocks: [usize; 2],
+    cut: &'a Cut,
 }
 
 unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
@@ -66,60 +58,19 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
         let packed = Shared(packed);
         // SAFETY: the scratch memory holds all panels.
         unsafe { pack_weights(kernels, p, o, packed, team) };
-        let [d, h, w] = p.axes;
-        let in_place = p.x_channel == 1 && p.axes.iter().all(|a| a.inside());
-        let (rows, columns) = block(p, team.threads());
-        let pitch = if in_place {
-            [d.x, h.x, w.x]
-        } else {
-            let row = w.span(0, columns).1 * p.inputs;
-            [h.span(0, rows).1 * row, row, p.inputs]
-        };
-        let together = w.dilation == 1 && pitch[2] == p.inputs || w.kernel == 1;
+        let cut = Cut::new(p, team.threads());
+        let w = p.axes[2];
+        let together = w.dilation == 1 && cut.pitch[2] == p.inputs || w.kernel == 1;
         let run = if together { w.kernel * p.inputs } else { p.inputs };
-        let mut segments = Vec::with_capacity(depth / run);
-        for tap in 0..depth / run {
-            let (k, kw) = if together { (tap, 0) } else { (tap / w.kernel, tap % w.kernel) };
-            let (kd, kh) = (k / h.kernel, k % h.kernel);
-            let a = kd * d.dilation * pitch[0] + kh * h.dilation * pitch[1] + kw * w.dilation * pitch[2];
-            segments.push(Segment { a, b: tap * run * kernels.columns });
-        }
-        let block = [rows, columns];
-        let blocks = [h.output.div_ceil(rows), w.output.div_ceil(columns)];
-        let plan = Plan { kernels, p, o, packed, segments: &segments, run, in_place, pitch, block, blocks };
-        team.run(p.batch * d.output * blocks[0] * blocks[1], &|t| {
-            // SAFETY: tasks have disjoint pixels of y.
-            let pixels = unsafe { plan.task(t) };
-            if let Some(e) = epilogue {
-                e(pixels);
-            }
-        });
+        let segments = cut.taps(p, together, run * kernels.columns);
+        let plan = Plan { kernels, p, packed, segments: &segments, run, cut: &cut };
+        let work = |left: *const f32, c: *mut f32, line: usize, row: usize, size: [usize; 2]| {
+            // SAFETY: `Cut` hands out strips and results of this size.
+            unsafe { plan.multiply(left, c, line, row, size) }
+        };
+        // SAFETY: passed on.
+        unsafe { cut.run(kernels, p, o, team, epilogue, &work) };
     });
-}
-
-/// Rows and columns of output per task: by the size of the cache, and so that there is work for every thread.
-fn block(p: &Problem, threads: usize) -> (usize, usize) {
-    let [d, h, w] = p.axes;
-    let planes = d.span(0, 1).1 * p.inputs;
-    let size = |rows: usize, columns: usize| planes * h.span(0, rows).1 * w.span(0, columns).1;
-    let mut columns = w.output;
-    while columns > 24 && size(1, columns) > STRIP {
-        columns = columns.div_ceil(2);
-    }
-    let mut rows = if columns == w.output { h.output } else { 1 };
-    let few = |rows: usize| p.batch * d.output * h.output.div_ceil(rows) < 2 * threads;
-    while rows > 1 && (size(rows, columns) > STRIP || threads > 1 && few(rows)) {
-        rows = rows.div_ceil(2);
-    }
-    while threads > 1
-        && rows == 1
-        && columns > 48
-        && p.batch * d.output * h.output * w.output.div_ceil(columns) < threads
-    {
-        columns = columns.div_ceil(2);
-    }
-    let even_size = |count: usize, size: usize| count.div_ceil(count.div_ceil(size));
-    (even_size(h.output, rows), even_size(w.output, columns))
 }
 
 unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
@@ -147,61 +98,6 @@ unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shar
 }
 
 impl Plan<'_> {
-    /// Computes one block; returns its pixels, counted through all examples.
-    unsafe fn task(&self, t: usize) -> Range<usize> {
-        let p = self.p;
-        let [d, h, w] = p.axes;
-        let (t, bw) = (t / self.blocks[1], t % self.blocks[1]);
-        let (t, bh) = (t / self.blocks[0], t % self.blocks[0]);
-        let (n, z) = (t / d.output, t % d.output);
-        let rows = bh * self.block[0]..h.output.min((bh + 1) * self.block[0]);
-        let columns = bw * self.block[1]..w.output.min((bw + 1) * self.block[1]);
-        let planes = d.span(z, 1);
-        let strip = if self.in_place { 0 } else { planes.1 * self.pitch[0] };
-        let result = if p.y_channel == 1 { 0 } else { rows.len() * columns.len() * p.outputs };
-        let y = self.o.output(n * p.y_batch + z * d.y + rows.start * h.y + columns.start * w.y);
-        with_scratch(&LEFT, strip, |strip| {
-            let first = [planes.0, h.span(rows.start, 1).0, w.span(columns.start, 1).0];
-            let x = self.o.input(n * p.x_batch);
-            let steps = [d.x, h.x, w.x];
-            let left = if self.in_place {
-                (0..3).fold(x, |x, i| x.wrapping_add(first[i] as usize * steps[i]))
-            } else {
-                let source = Source {
-                    base: x,
-                    step: steps.map(|s| s as isize),
-                    size: [d.input, h.input, w.input],
-                    channel: p.x_channel,
-                    channels: p.inputs,
-                };
-                // The strides are those of a full block, also where this one is smaller.
-                let count = [planes.1, self.pitch[0] / self.pitch[1], self.pitch[1] / self.pitch[2]];
-                // SAFETY: the scratch memory holds the box.
-                unsafe { load(self.kernels, &source, first, count, strip) };
-                strip.cast_const()
-            };
-            with_scratch(&PARTIAL, result, |own| {
-                let size = [rows.len(), columns.len()];
-                // SAFETY: the block lies within y; `own` holds all its results.
-                unsafe {
-                    if p.y_channel == 1 {
-                        self.multiply(left, y, h.y, w.y, size);
-                    } else {
-                        self.multiply(left, own, columns.len() * p.outputs, p.outputs, size);
-                        self.spread(own, y, size);
-                    }
-                }
-            });
-        });
-        let row = (n * d.output + z) * h.output;
-        if columns.len() == w.output {
-            (row + rows.start) * w.output..(row + rows.end) * w.output
-        } else {
-            let start = (row + rows.start) * w.output;
-            start + columns.start..start + columns.end
-        }
-    }
-
     /// All tiles of a block, to rows `c_line` apart of pixels `c_row` apart.
     unsafe fn multiply(&self, left: *const f32, c: *mut f32, c_line: usize, c_row: usize, size: [usize; 2]) {
         let (p, high, wide) = (self.p, self.kernels.rows, self.kernels.columns);
@@ -216,7 +112,7 @@ impl Plan<'_> {
                     segments: &self.segments[part.clone()],
                     k: self.run,
                     a: left,
-                    a_row: w.stride * self.pitch[2],
+                    a_row: w.stride * self.cut.pitch[2],
                     a_step: 1,
                     b: self.packed.get().wrapping_add(j * depth),
                     b_step: wide,
@@ -229,34 +125,13 @@ impl Plan<'_> {
                 for line in 0..size[0] {
                     for t in 0..tiles {
                         let pixels = even(size[1], tiles, t);
-                        tile.a = left
-                            .wrapping_add(line * h.stride * self.pitch[1] + pixels.start * w.stride * self.pitch[2]);
+                        tile.a = left.wrapping_add(
+                            line * h.stride * self.cut.pitch[1] + pixels.start * w.stride * self.cut.pitch[2],
+                        );
                         tile.c = c.wrapping_add(line * c_line + pixels.start * c_row + j);
                         let micro = self.kernels.pick(false, pixels.len(), tile.columns);
                         // SAFETY: the tile lies within strip, weights and result.
                         unsafe { micro(&tile) };
-                    }
-                }
-            }
-        }
-    }
-
-    /// Moves results from [row][pixel][channel] to where y has them.
-    unsafe fn spread(&self, own: *const f32, y: *mut f32, size: [usize; 2]) {
-        let p = self.p;
-        let [_, h, w] = p.axes;
-        for line in 0..size[0] {
-            let src = own.wrapping_add(line * size[1] * p.outputs);
-            let dst = y.wrapping_add(line * h.y);
-            // SAFETY: a row of the block.
-            unsafe {
-                if w.y == 1 {
-                    (self.kernels.transpose)(src, p.outputs, size[1], p.outputs, dst, p.y_channel, size[1]);
-                    continue;
-                }
-                for i in 0..size[1] {
-                    for c in 0..p.outputs {
-                        *dst.add(i * w.y + c * p.y_channel) = *src.add(i * p.outputs + c);
                     }
                 }
             }
@@ -276,7 +151,7 @@ unsafe fn gathered(
     let [d, h, w] = p.axes;
     let depth = p.taps() * p.inputs;
     let pixels = p.batch * p.positions();
-    let chunks = (pixels * depth).div_ceil(WINDOWS).min(pixels.div_ceil(4 * kernels.rows));
+    let chunks = (pixels * depth).div_ceil(WINDOWS).min(pixels.div_ceil(LOT));
     let most = pixels.div_ceil(chunks);
     let line = (p.inputs * p.w_input) as isize;
     let regular = (w.kernel == 1 || w.w == line)

@@ -24,7 +24,7 @@ unsafe impl Send for Operands {}
 unsafe impl Sync for Operands {}
 
 impl Operands {
-    fn at(self, x: usize, w: usize, y: usize) -> Operands {
+    pub(super) fn at(self, x: usize, w: usize, y: usize) -> Operands {
         Operands { x: self.x.wrapping_add(x), w: self.w.wrapping_add(w), y: self.y.wrapping_add(y) }
     }
 
@@ -154,8 +154,8 @@ pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool
         let at = Operands { w: o.weight(phase.w), ..o.at(0, 0, phase.y) };
         // SAFETY: the phase lies within the operands.
         unsafe {
-            if phase.axes.iter().any(|a| a.kernel == 0) {
-                clear(c, phase, at);
+            if c.in_channels == 0 || phase.axes.iter().any(|a| a.kernel == 0) {
+                clear(c, phase, at, team);
                 if let (Some(e), true) = (epilogue, whole) {
                     e(0..pixels);
                 }
@@ -230,17 +230,26 @@ fn axis_phases(d: &Dim, x: usize, w: usize, y: usize) -> Vec<(Axis, isize, usize
 }
 
 /// Zeros for a phase that no tap meets.
-unsafe fn clear(c: &Conv, phase: &Phase, o: Operands) {
+unsafe fn clear(c: &Conv, phase: &Phase, o: Operands, team: Team<'_>) {
     let [d, h, w] = phase.axes;
-    for n in 0..c.out_batch() {
-        for channel in 0..c.out_channels {
-            for i in 0..d.output * h.output * w.output {
-                let (z, r, q) = (i / (h.output * w.output), i / w.output % h.output, i % w.output);
-                // SAFETY: an element of y.
-                unsafe { *o.output(n * c.y.batch + channel * c.y.channel + z * d.y + r * h.y + q * w.y) = 0.0 };
+    let lines = c.out_batch() * d.output * h.output;
+    let tasks = if team.threads() > 1 { lines.min(4 * team.threads()) } else { 1 };
+    team.run(tasks, &|t| {
+        for line in even(lines, tasks, t) {
+            let (n, z, r) = (line / (d.output * h.output), line / h.output % d.output, line % h.output);
+            for q in 0..w.output {
+                let y = o.output(n * c.y.batch + z * d.y + r * h.y + q * w.y);
+                // SAFETY: all channels of one position of y.
+                unsafe {
+                    if c.y.channel == 1 {
+                        std::ptr::write_bytes(y, 0, c.out_channels);
+                        continue;
+                    }
+                    (0..c.out_channels).for_each(|channel| *y.add(channel * c.y.channel) = 0.0);
+                }
             }
         }
-    }
+    });
 }
 
 unsafe fn grouped(
@@ -291,7 +300,7 @@ unsafe fn single(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
         if let Some(g) = p.as_product() {
             drive::product(kernels, &g, drive::Operands { a: o.x, b: o.w, c: o.y }, team, epilogue);
         } else if p.sums_over_positions() {
-            weights::solve(kernels, p, o, team, epilogue);
+            weights::solve(kernels, p, o, team, epilogue, false);
         } else {
             forward::solve(kernels, p, o, team, epilogue);
         }

@@ -9,7 +9,7 @@ use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
 use crate::gemm::Epilogue;
 use crate::gemm::drive::{Shared, Team};
-use crate::gemm::micro::{Kernels, Segment, Tile, even};
+use crate::gemm::micro::{Kernels, STRANDS, Segment, Strand, Tile, even};
 use crate::scratch::{LEFT, PARTIAL, RIGHT, with_scratch};
 use std::ops::Range;
 
@@ -47,8 +47,12 @@ struct Plan<'a> {
     chunks: [usize; 3],
     /// Tiles cover neighbouring positions of a row together.
     together: bool,
+    /// Output channel c meets example c only, instead of every example every channel.
+    channelwise: bool,
 }
 
+/// `channelwise`: output channel c is summed over example c alone, and y has one example.
+///
 /// # Safety
 /// As for [`super::conv_f32`].
 pub(super) unsafe fn solve(
@@ -57,20 +61,22 @@ pub(super) unsafe fn solve(
     o: Operands,
     team: Team<'_>,
     epilogue: Option<Epilogue<'_>>,
+    channelwise: bool,
 ) {
-    let plan = Plan::new(kernels, p, o);
+    let plan = Plan::new(kernels, p, o, channelwise);
+    let examples = if channelwise { 1 } else { p.batch };
     let chunks: usize = plan.chunks.iter().product();
-    let cells = p.positions() * p.batch * p.outputs;
+    let cells = p.positions() * examples * p.outputs;
     let depth = p.inputs * p.taps();
     let parts = chunks.min(PARTS).min(PARTIALS / cells).min(depth / DEPTH).max(1);
     let [d, h, w] = p.axes;
     let direct = Place { axes: [d.y, h.y, w.y], row: p.y_batch };
-    let straight = parts == 1 && p.y_channel == 1 && (!plan.together || w.y == p.batch * p.y_batch);
+    let straight = parts == 1 && p.y_channel == 1 && (!plan.together || w.y == examples * p.y_batch);
     let lines = plan.lines();
     let groups = if parts >= 2 * team.threads() { 1 } else { lines.min((4 * team.threads()).div_ceil(parts)) };
     let groups = if team.threads() == 1 { 1 } else { groups };
     let row = p.outputs;
-    let own = Place { axes: [h.output * w.output * p.batch * row, w.output * p.batch * row, p.batch * row], row };
+    let own = Place { axes: [h.output * w.output * examples * row, w.output * examples * row, examples * row], row };
     with_scratch(&PARTIAL, if straight { 0 } else { parts * cells }, |sums| {
         let sums = Shared(sums);
         team.run(parts * groups, &|t| {
@@ -86,22 +92,30 @@ pub(super) unsafe fn solve(
             team.run(tasks, &|t| {
                 for position in even(p.positions(), tasks, t) {
                     // SAFETY: tasks have disjoint positions of y.
-                    unsafe { combine(p, o, sums.get(), parts, cells, position) };
+                    unsafe { combine(p, examples, o, sums.get(), parts, cells, position) };
                 }
             });
         }
     });
     if let Some(e) = epilogue {
-        e(0..p.batch * p.positions());
+        e(0..examples * p.positions());
     }
 }
 
 /// Adds the parts of one position up, in order, into y.
-unsafe fn combine(p: &Problem, o: Operands, sums: *const f32, parts: usize, cells: usize, position: usize) {
+unsafe fn combine(
+    p: &Problem,
+    examples: usize,
+    o: Operands,
+    sums: *const f32,
+    parts: usize,
+    cells: usize,
+    position: usize,
+) {
     let [d, h, w] = p.axes;
     let (z, r, q) = (position / (h.output * w.output), position / w.output % h.output, position % w.output);
-    for n in 0..p.batch {
-        let first = sums.wrapping_add((position * p.batch + n) * p.outputs);
+    for n in 0..examples {
+        let first = sums.wrapping_add((position * examples + n) * p.outputs);
         let y = o.output(z * d.y + r * h.y + q * w.y + n * p.y_batch);
         // SAFETY: a row of each part, and the elements of y that it belongs to.
         unsafe {
@@ -122,7 +136,7 @@ unsafe fn combine(p: &Problem, o: Operands, sums: *const f32, parts: usize, cell
 }
 
 impl<'a> Plan<'a> {
-    fn new(kernels: &'a Kernels, p: &'a Problem, o: Operands) -> Plan<'a> {
+    fn new(kernels: &'a Kernels, p: &'a Problem, o: Operands, channelwise: bool) -> Plan<'a> {
         let [d, h, w] = p.axes;
         let in_place = p.x_batch == 1 && p.axes.iter().all(|a| a.inside());
         let right_in_place = p.w_output == 1;
@@ -154,13 +168,16 @@ impl<'a> Plan<'a> {
             [chunk[2] * row, chunk[2] * row, row, p.outputs]
         };
         let chunks = [p.inputs.div_ceil(chunk[0]), d.kernel, chunks_of_rows];
-        let together = w.stride == 1 && pitch[3] == p.batch && w.output > 1;
-        Plan { kernels, p, o, in_place, pitch, right_in_place, right, chunk, chunks, together }
+        let together = !channelwise && w.stride == 1 && pitch[3] == p.batch && w.output > 1;
+        Plan { kernels, p, o, in_place, pitch, right_in_place, right, chunk, chunks, together, channelwise }
     }
 
     /// How many lines of tiles there are, and the height of one: runs of neighbours in the input.
     fn lines(&self) -> usize {
         let p = self.p;
+        if self.channelwise {
+            return p.axes[0].output * p.axes[1].output * p.axes[2].output.div_ceil(STRANDS);
+        }
         let run = if self.together { p.axes[2].output * p.batch } else { p.batch };
         p.positions() * p.batch / run * run.div_ceil(self.kernels.rows)
     }
@@ -210,7 +227,13 @@ impl<'a> Plan<'a> {
                         accumulate: chunk != chunks.start,
                     };
                     // SAFETY: the lines exist.
-                    unsafe { self.sweep(lines.clone(), tile, place) };
+                    unsafe {
+                        if self.channelwise {
+                            self.strands(lines.clone(), &tile, place);
+                        } else {
+                            self.sweep(lines.clone(), tile, place);
+                        }
+                    }
                 }
             });
         });
@@ -296,6 +319,36 @@ impl<'a> Plan<'a> {
                 // SAFETY: the tile lies within the chunk and the sums.
                 unsafe { self.kernels.pick(true, rows.len(), tile.columns)(&tile) };
             }
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// Runs lines of taps over one chunk, channel by channel.
+    unsafe fn strands(&self, lines: Range<usize>, tile: &Tile<'_>, place: Place) {
+        let [_, h, w] = self.p.axes;
+        let groups = w.output.div_ceil(STRANDS);
+        for line in lines {
+            let (row, taps) = (line / groups, even(w.output, groups, line % groups));
+            let (z, r) = (row / h.output, row % h.output);
+            let place_of = |strides: [usize; 3]| z * strides[0] + r * strides[1] + taps.start * strides[2];
+            let [_, plane, line, pixel] = self.pitch;
+            let steps = [self.p.axes[0].stride * plane, h.stride * line, w.stride * pixel];
+            let strand = Strand {
+                segments: tile.segments,
+                k: tile.k,
+                x: tile.a.wrapping_add(place_of(steps)),
+                x_step: tile.a_step,
+                x_tap: steps[2],
+                w: tile.b,
+                w_step: tile.b_step,
+                y: tile.c.wrapping_add(place_of(place.axes)),
+                y_step: place.axes[2],
+                channels: self.p.outputs,
+                accumulate: tile.accumulate,
+            };
+            // SAFETY: the taps lie within the chunk and the sums.
+            unsafe { (self.kernels.along[taps.len() - 1])(&strand) };
         }
     }
 }

@@ -40,6 +40,31 @@ pub(crate) struct Tile<'a> {
 /// A micro-kernel for a fixed number of rows and of column vectors.
 pub(crate) type Micro = unsafe fn(&Tile<'_>);
 
+/// What a kernel for channel-by-channel products does, for `channels` channels side by side.
+///
+/// Across: y[i*y_step + c] = Σ over segments s of x[s.a + i*x_step + c] * w[s.b + c], for a fixed number of pixels i.
+/// Along: y[i*y_step + c] (+)= Σ over segments s and 0 <= p < k of x[s.a + p*x_step + i*x_tap + c] * w[s.b + p*w_step + c], for a
+/// fixed number of taps i.
+pub(crate) struct Strand<'a> {
+    pub(crate) segments: &'a [Segment],
+    pub(crate) k: usize,
+    pub(crate) x: *const f32,
+    pub(crate) x_step: usize,
+    pub(crate) x_tap: usize,
+    pub(crate) w: *const f32,
+    pub(crate) w_step: usize,
+    pub(crate) y: *mut f32,
+    pub(crate) y_step: usize,
+    pub(crate) channels: usize,
+    pub(crate) accumulate: bool,
+}
+
+/// A kernel for a fixed number of pixels or taps.
+pub(crate) type Channelwise = unsafe fn(&Strand<'_>);
+
+/// Pixels or taps of a [`Strand`] at most.
+pub(crate) const STRANDS: usize = 8;
+
 /// How many rows of a matrix [`Kernels::dots`] multiplies at once at most.
 pub(crate) const DOTS: usize = 8;
 
@@ -64,6 +89,10 @@ pub(crate) struct Kernels {
     /// out[i] = Σ_p m[i*row + p] * x[p] for i below `count` <= [`DOTS`]: (m, row, count, x, k, out).
     pub(crate) dots: unsafe fn(*const f32, usize, usize, *const f32, usize, &mut [f32; DOTS]),
     pub(crate) transpose: Transpose,
+    /// [pixels - 1]: see [`Strand`].
+    pub(crate) across: [Channelwise; STRANDS],
+    /// [taps - 1]: see [`Strand`].
+    pub(crate) along: [Channelwise; STRANDS],
 }
 
 impl Kernels {
@@ -219,6 +248,99 @@ macro_rules! micro_kernels {
             }
         }
 
+        /// One vector of channels of N pixels.
+        #[$feature]
+        #[inline]
+        unsafe fn pixels<const N: usize, const PART: bool>(s: &Strand<'_>, c: usize, part: Mask) {
+            let mut acc = [zero(); N];
+            // SAFETY: the caller vouches for everything that the strand names.
+            unsafe {
+                for g in s.segments {
+                    let x = s.x.wrapping_add(g.a + c);
+                    let w = s.w.wrapping_add(g.b + c);
+                    let weight = if PART { load_part(w, part) } else { load(w) };
+                    for i in 0..N {
+                        let p = x.wrapping_add(i * s.x_step);
+                        acc[i] = fma(if PART { load_part(p, part) } else { load(p) }, weight, acc[i]);
+                    }
+                }
+                for i in 0..N {
+                    let y = s.y.wrapping_add(i * s.y_step + c);
+                    if PART { store_part(y, part, acc[i]) } else { store(y, acc[i]) }
+                }
+            }
+        }
+
+        #[$feature]
+        unsafe fn across<const N: usize>(s: &Strand<'_>) {
+            let whole = s.channels / LANES * LANES;
+            let part = mask(s.channels - whole);
+            // SAFETY: passed on.
+            unsafe {
+                (0..whole).step_by(LANES).for_each(|c| pixels::<N, false>(s, c, part));
+                if whole < s.channels {
+                    pixels::<N, true>(s, whole, part);
+                }
+            }
+        }
+
+        /// V vectors of channels of N taps.
+        #[$feature]
+        #[inline]
+        unsafe fn taps<const N: usize, const V: usize, const PART: bool>(s: &Strand<'_>, c: usize, part: Mask) {
+            let mut acc = [[zero(); V]; N];
+            // SAFETY: the caller vouches for everything that the strand names.
+            unsafe {
+                for g in s.segments {
+                    let mut x = s.x.wrapping_add(g.a.wrapping_add(c));
+                    let mut w = s.w.wrapping_add(g.b.wrapping_add(c));
+                    for _ in 0..s.k {
+                        for v in 0..V {
+                            let p = w.wrapping_add(v * LANES);
+                            let right = if PART { load_part(p, part) } else { load(p) };
+                            for i in 0..N {
+                                let p = x.wrapping_add(i * s.x_tap + v * LANES);
+                                acc[i][v] = fma(if PART { load_part(p, part) } else { load(p) }, right, acc[i][v]);
+                            }
+                        }
+                        x = x.wrapping_add(s.x_step);
+                        w = w.wrapping_add(s.w_step);
+                    }
+                }
+                for i in 0..N {
+                    for v in 0..V {
+                        let y = s.y.wrapping_add(i * s.y_step + c + v * LANES);
+                        if PART {
+                            let old = if s.accumulate { load_part(y, part) } else { zero() };
+                            store_part(y, part, add(old, acc[i][v]));
+                        } else {
+                            let old = if s.accumulate { load(y) } else { zero() };
+                            store(y, add(old, acc[i][v]));
+                        }
+                    }
+                }
+            }
+        }
+
+        #[$feature]
+        unsafe fn along<const N: usize>(s: &Strand<'_>) {
+            let mut c = 0;
+            // SAFETY: passed on.
+            unsafe {
+                while c + 2 * LANES <= s.channels {
+                    taps::<N, 2, false>(s, c, mask(0));
+                    c += 2 * LANES;
+                }
+                while c + LANES <= s.channels {
+                    taps::<N, 1, false>(s, c, mask(0));
+                    c += LANES;
+                }
+                if c < s.channels {
+                    taps::<N, 1, true>(s, c, mask(s.channels - c));
+                }
+            }
+        }
+
         pub(crate) static KERNELS: Kernels = Kernels {
             rows: $most,
             lanes: LANES,
@@ -228,6 +350,8 @@ macro_rules! micro_kernels {
             wide: tile::<1, 8, false>,
             dots,
             transpose,
+            across: [across::<1>, across::<2>, across::<3>, across::<4>, across::<5>, across::<6>, across::<7>, across::<8>],
+            along: [along::<1>, along::<2>, along::<3>, along::<4>, along::<5>, along::<6>, along::<7>, along::<8>],
         };
     };
 }
