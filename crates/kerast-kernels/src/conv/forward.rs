@@ -121,6 +121,8 @@ impl Plan<'_> {
                     columns: wide.min(p.outputs - j),
                     padded: true,
                     accumulate: cut > 0,
+                    ahead: std::ptr::null(),
+                    ahead_step: 0,
                 };
                 for line in 0..size[0] {
                     for t in 0..tiles {

@@ -225,6 +225,8 @@ impl<'a> Plan<'a> {
                         columns: p.outputs,
                         padded: false,
                         accumulate: chunk != chunks.start,
+                        ahead: std::ptr::null(),
+                        ahead_step: 0,
                     };
                     // SAFETY: the lines exist.
                     unsafe {

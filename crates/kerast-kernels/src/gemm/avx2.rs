@@ -127,4 +127,11 @@ unsafe fn transpose(
     }
 }
 
-micro_kernels!(target_feature(enable = "avx2,fma"), rows: [1 2 3 4 5 6], most: 6, vectors: [1 2]);
+/// Fetches a cache line; any address will do.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn prefetch(p: *const f32) {
+    _mm_prefetch::<_MM_HINT_T0>(p.cast());
+}
+
+micro_kernels!(target_feature(enable = "avx2,fma"), rows: [1 2 3 4 5 6], most: 6, vectors: [1 2], masks: true);

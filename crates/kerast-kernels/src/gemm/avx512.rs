@@ -130,5 +130,12 @@ unsafe fn transpose(
     }
 }
 
+/// Fetches a cache line; any address will do.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+#[inline]
+fn prefetch(p: *const f32) {
+    _mm_prefetch::<_MM_HINT_T0>(p.cast());
+}
+
 micro_kernels!(target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"),
-    rows: [1 2 3 4 5 6 7 8 9 10 11 12], most: 12, vectors: [1 2]);
+    rows: [1 2 3 4 5 6 7 8 9 10 11 12], most: 12, vectors: [1 2], masks: true);

@@ -4,7 +4,7 @@
 //! order whoever computes it.
 
 use super::micro::{Kernels, Tile, WHOLE, even};
-use super::pack::{Panel, pack};
+use super::pack::{Panel, pack, pack_rows};
 use super::{Epilogue, Gemm, vector};
 use crate::pool::Pool;
 use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
@@ -20,6 +20,9 @@ const LEFT_BLOCK: usize = 80 * 1024;
 const RIGHT_BLOCK: usize = 4 << 20;
 /// Elements of B that are read in place rather than packed.
 const RIGHT_DIRECT: usize = 8 * 1024;
+
+/// Rows of A up to which reading B in place beats packing it.
+const RIGHT_ROWS: usize = 256;
 
 /// The three matrices.
 #[derive(Clone, Copy)]
@@ -173,6 +176,17 @@ unsafe fn part(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogu
     }
 }
 
+/// How tasks get at B.
+#[derive(Clone, Copy)]
+enum Right {
+    /// Where it is.
+    InPlace,
+    /// Packed for all tasks.
+    Packed(Shared),
+    /// Each task packs a panel just before it is used; none is used by two tasks.
+    Own,
+}
+
 /// How one product is blocked.
 struct Plan<'a> {
     kernels: &'a Kernels,
@@ -193,26 +207,26 @@ impl<'a> Plan<'a> {
         let panels = g.n.div_ceil(kernels.columns);
         let depths = g.k.div_ceil(DEPTH).max(1);
         let depth = g.k.div_ceil(depths).max(1);
-        let conflicts = |stride: usize| stride.is_multiple_of(512);
+        let conflicts = |stride: usize| stride.is_multiple_of(1024);
         let by_column = g.a.row == 1 && g.a.col != 1;
         let pack_left = panels > 2
             && g.m > 2
             && match (g.a.col, g.a.row) {
                 (1, row) => conflicts(row) && panels > 3,
-                (_, 1) => panels > 3,
+                (_, 1) => panels > 16,
                 _ => true,
             };
-        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= 2 * kernels.rows;
-        let pack_right = g.b.col != 1 || !small;
+        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= RIGHT_ROWS || g.b.row <= 2 * kernels.columns;
+        let pack_right = g.b.col != 1 || !small || !kernels.masks && g.n % kernels.lanes != 0;
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
         if threads > 1 {
-            if full_rows || g.m >= 2 * threads * kernels.rows || panels == 1 {
+            let alone = pack_right && blocks <= 1 && (panels % threads == 0 || panels >= 4 * threads);
+            if full_rows || panels == 1 || !alone && g.m >= 2 * threads * kernels.rows {
                 let most = g.m.div_ceil(kernels.rows.min(6));
                 blocks = blocks.next_multiple_of(threads).min(most.max(1));
             } else {
-                groups = panels.min(2 * threads);
-                blocks = blocks.max(1);
+                groups = if panels % threads == 0 { threads } else { panels.min(4 * threads) };
             }
         }
         Plan { kernels, g, depths, blocks: blocks.max(1), groups, by_column, pack_left, pack_right }
@@ -221,21 +235,22 @@ impl<'a> Plan<'a> {
     unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
         let (g, wide) = (self.g, self.kernels.columns);
         let panels = g.n.div_ceil(wide);
-        let at_once = if self.pack_right { (RIGHT_BLOCK / (g.k.max(1) * wide)).max(1) } else { panels };
+        if !self.pack_right || self.blocks == 1 {
+            let right = if self.pack_right { Right::Own } else { Right::InPlace };
+            // SAFETY: passed on.
+            return unsafe { self.share(o, right, 0..panels, team, epilogue) };
+        }
+        let at_once = (RIGHT_BLOCK / (g.k.max(1) * wide)).max(1);
         let chunks = panels.div_ceil(at_once);
         for chunk in 0..chunks {
             let panels = even(panels, chunks, chunk);
             let epilogue = if chunk + 1 == chunks { epilogue } else { None };
-            if !self.pack_right {
-                // SAFETY: passed on.
-                unsafe { self.share(o, None, panels, team, epilogue) };
-                continue;
-            }
             with_scratch(if team.0.is_some() { &SHARED } else { &RIGHT }, panels.len() * wide * g.k, |packed| {
+                let packed = Shared(packed);
                 // SAFETY: the scratch memory holds all panels of the chunk.
                 unsafe {
-                    self.pack_right(o, Shared(packed), panels.clone(), team);
-                    self.share(o, Some(packed), panels, team, epilogue);
+                    self.pack_right(o, packed, panels.clone(), team);
+                    self.share(o, Right::Packed(packed), panels, team, epilogue);
                 }
             });
         }
@@ -244,46 +259,65 @@ impl<'a> Plan<'a> {
     /// Packs panels of B: first all panels of the first block of K, then of the second, and so on.
     unsafe fn pack_right(&self, o: Operands, packed: Shared, panels: Range<usize>, team: Team<'_>) {
         let (g, wide) = (self.g, self.kernels.columns);
-        let pieces = self.depths * panels.len();
+        let by_rows = g.b.col == 1;
+        let pieces = if by_rows { g.k } else { self.depths * panels.len() };
         let team = if g.k * panels.len() * wide < 32 * 1024 { Team(None) } else { team };
         let tasks = if team.0.is_some() { pieces.min(4 * team.threads()) } else { 1 };
+        let place = |ks: &Range<usize>, p: usize| (ks.start * panels.len() + p * ks.len()) * wide;
         team.run(tasks, &|t| {
-            for piece in even(pieces, tasks, t) {
+            let mine = even(pieces, tasks, t);
+            if by_rows {
+                for d in 0..self.depths {
+                    let ks = even(g.k, self.depths, d);
+                    let (start, end) = (ks.start.max(mine.start), ks.end.min(mine.end));
+                    if start < end {
+                        let dst = packed.get().wrapping_add(place(&ks, 0) + (start - ks.start) * wide);
+                        // SAFETY: rows of B to their places in the block of K that they belong to.
+                        unsafe { pack_rows(self.right(o, start..end, panels.clone()), wide, dst, ks.len() * wide) };
+                    }
+                }
+                return;
+            }
+            for piece in mine {
                 let (d, p) = (piece / panels.len(), piece % panels.len());
                 let ks = even(g.k, self.depths, d);
-                let j = (panels.start + p) * wide;
-                let source = Panel {
-                    src: o.right(ks.start * g.b.row + j * g.b.col),
-                    deep: g.b.row,
-                    wide: g.b.col,
-                    depth: ks.len(),
-                    across: wide.min(g.n - j),
-                };
+                let panel = panels.start + p;
                 // SAFETY: the piece lies within B, and behind all pieces before it in the scratch memory.
                 unsafe {
-                    let dst = packed.get().add((ks.start * panels.len() + p * ks.len()) * wide);
-                    pack(self.kernels, source, wide, dst);
+                    let dst = packed.get().add(place(&ks, p));
+                    pack(self.kernels, self.right(o, ks, panel..panel + 1), wide, dst);
                 }
             }
         });
+    }
+
+    /// A stretch of K of some panels of B.
+    fn right(&self, o: Operands, ks: Range<usize>, panels: Range<usize>) -> Panel {
+        let (g, wide) = (self.g, self.kernels.columns);
+        Panel {
+            src: o.right(ks.start * g.b.row + panels.start * wide * g.b.col),
+            deep: g.b.row,
+            wide: g.b.col,
+            depth: ks.len(),
+            across: (panels.len() * wide).min(g.n - panels.start * wide),
+        }
     }
 
     /// Shares the blocks of C in the given columns out.
     unsafe fn share(
         &self,
         o: Operands,
-        packed: Option<*mut f32>,
+        right: Right,
         panels: Range<usize>,
         team: Team<'_>,
         epilogue: Option<Epilogue<'_>>,
     ) {
-        let packed = packed.map(Shared);
         let groups = self.groups.min(panels.len());
         team.run(self.blocks * groups, &|t| {
             let rows = even(self.g.m, self.blocks, t / groups);
             let mine = even(panels.len(), groups, t % groups);
             // SAFETY: tasks have disjoint blocks of C.
-            unsafe { self.block(o, packed.as_ref().map(|p| p.get().cast_const()), &panels, mine, rows.clone()) };
+            unsafe { self.block(o, right, &panels, mine, rows.clone()) };
             if let Some(e) = epilogue {
                 e(rows);
             }
@@ -291,30 +325,54 @@ impl<'a> Plan<'a> {
     }
 
     /// Computes rows `rows` of C in panels `mine` (counted from the start of `panels`).
-    unsafe fn block(
-        &self,
-        o: Operands,
-        packed: Option<*const f32>,
-        panels: &Range<usize>,
-        mine: Range<usize>,
-        rows: Range<usize>,
-    ) {
-        let high = self.kernels.rows;
-        let tiles = rows.len().div_ceil(high);
+    unsafe fn block(&self, o: Operands, right: Right, panels: &Range<usize>, mine: Range<usize>, rows: Range<usize>) {
+        let (high, wide) = (self.kernels.rows, self.kernels.columns);
         let depth = self.g.k.div_ceil(self.depths);
-        let size = if self.pack_left { tiles * high * depth } else { 0 };
-        with_scratch(&LEFT, size, |left| {
-            for d in 0..self.depths {
-                let ks = even(self.g.k, self.depths, d);
-                if self.pack_left {
-                    // SAFETY: rows and stretch lie within A; the scratch memory holds all tiles.
-                    unsafe { self.pack_left(o, left, &rows, &ks) };
+        let left_size = if self.pack_left { rows.len().div_ceil(high) * high * depth } else { 0 };
+        let right_size = if matches!(right, Right::Own) { depth * wide } else { 0 };
+        with_scratch(&LEFT, left_size, |left| {
+            with_scratch(&RIGHT, right_size, |own| {
+                for d in 0..self.depths {
+                    let ks = even(self.g.k, self.depths, d);
+                    if self.pack_left {
+                        // SAFETY: rows and stretch lie within A; the scratch memory holds all tiles.
+                        unsafe { self.pack_left(o, left, &rows, &ks) };
+                    }
+                    for p in mine.clone() {
+                        let panel = panels.start + p;
+                        let (b, b_step) = match right {
+                            Right::InPlace => (o.right(ks.start * self.g.b.row + panel * wide), self.g.b.row),
+                            Right::Packed(all) => (
+                                all.get().wrapping_add((ks.start * panels.len() + p * ks.len()) * wide).cast_const(),
+                                wide,
+                            ),
+                            Right::Own => {
+                                // SAFETY: the panel lies within B; the scratch memory holds it.
+                                unsafe { pack(self.kernels, self.right(o, ks.clone(), panel..panel + 1), wide, own) };
+                                (own.cast_const(), wide)
+                            }
+                        };
+                        let tile = Tile {
+                            segments: &WHOLE,
+                            k: ks.len(),
+                            a: left,
+                            a_row: 1,
+                            a_step: high,
+                            b,
+                            b_step,
+                            c: o.c.wrapping_add(panel * wide),
+                            c_row: self.g.c_row,
+                            columns: wide.min(self.g.n - panel * wide),
+                            padded: !matches!(right, Right::InPlace),
+                            accumulate: self.g.accumulate || ks.start > 0,
+                            ahead: std::ptr::null(),
+                            ahead_step: 0,
+                        };
+                        // SAFETY: as demanded of the caller.
+                        unsafe { self.column(o, tile, p == mine.start, &rows, ks.start) };
+                    }
                 }
-                for p in mine.clone() {
-                    // SAFETY: as demanded of the caller.
-                    unsafe { self.column(o, left, packed, panels, p, &rows, &ks) };
-                }
-            }
+            });
         });
     }
 
@@ -335,47 +393,29 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// All tiles of one panel and one block of K.
-    unsafe fn column(
-        &self,
-        o: Operands,
-        left: *const f32,
-        packed: Option<*const f32>,
-        panels: &Range<usize>,
-        p: usize,
-        rows: &Range<usize>,
-        ks: &Range<usize>,
-    ) {
-        let (g, high, wide) = (self.g, self.kernels.rows, self.kernels.columns);
-        let j = (panels.start + p) * wide;
-        let (b, b_step) = match packed {
-            Some(packed) => (packed.wrapping_add((ks.start * panels.len() + p * ks.len()) * wide), wide),
-            None => (o.b.wrapping_add(ks.start * g.b.row + j), g.b.row),
-        };
+    /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes after.
+    unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, first: bool, rows: &Range<usize>, k: usize) {
+        let (g, high) = (self.g, self.kernels.rows);
         let tiles = rows.len().div_ceil(high);
-        let mut tile = Tile {
-            segments: &WHOLE,
-            k: ks.len(),
-            a: o.a,
-            a_row: g.a.row,
-            a_step: g.a.col,
-            b,
-            b_step,
-            c: o.c,
-            c_row: g.c_row,
-            columns: wide.min(g.n - j),
-            padded: packed.is_some(),
-            accumulate: g.accumulate || ks.start > 0,
-        };
+        let (left, c) = (tile.a, tile.c);
+        if !self.pack_left {
+            (tile.a_row, tile.a_step) = (g.a.row, g.a.col);
+        }
         for t in 0..tiles {
             let r = even(rows.len(), tiles, t);
             let i = rows.start + r.start;
-            tile.c = o.c.wrapping_add(i * g.c_row + j);
+            tile.c = c.wrapping_add(i * g.c_row);
             if self.pack_left {
-                tile.a = left.wrapping_add(t * high * ks.len());
-                (tile.a_row, tile.a_step) = (1, high);
+                tile.a = left.wrapping_add(t * high * tile.k);
             } else {
-                tile.a = o.a.wrapping_add(i * g.a.row + ks.start * g.a.col);
+                tile.a = o.a.wrapping_add(i * g.a.row + k * g.a.col);
+                if first && self.by_column {
+                    // The same columns of the next block of K.
+                    (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(tile.k * g.a.col), g.a.col);
+                } else if first && g.a.row == tile.k {
+                    // The next tile.
+                    (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(r.len() * g.a.row), 16);
+                }
             }
             let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);
             // SAFETY: the tile lies within the operands.

@@ -35,6 +35,9 @@ pub(crate) struct Tile<'a> {
     pub(crate) padded: bool,
     /// Add to C instead of overwriting it.
     pub(crate) accumulate: bool,
+    /// What to bring closer meanwhile: one cache line per step of K, `ahead_step` elements apart. Never dereferenced.
+    pub(crate) ahead: *const f32,
+    pub(crate) ahead_step: usize,
 }
 
 /// A micro-kernel for a fixed number of rows and of column vectors.
@@ -80,6 +83,8 @@ pub(crate) struct Kernels {
     pub(crate) lanes: usize,
     /// Columns of the widest tile: the width of a packed panel.
     pub(crate) columns: usize,
+    /// Parts of vectors are read as quickly as whole ones.
+    pub(crate) masks: bool,
     /// [vectors - 1][rows - 1], A with any strides.
     pub(crate) by_row: &'static [&'static [Micro]],
     /// The same for A with unit stride between rows.
@@ -134,7 +139,7 @@ pub(crate) use micro_table;
 /// Defines `KERNELS` from the operations in scope: `Vector`, `Mask`, `LANES`, `zero`, `splat`, `load`, `load_part`, `fma`, `add`,
 /// `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`.
 macro_rules! micro_kernels {
-    ($feature:meta, rows: $rows:tt, most: $most:literal, vectors: [$($v:literal)*]) => {
+    ($feature:meta, rows: $rows:tt, most: $most:literal, vectors: [$($v:literal)*], masks: $masks:literal) => {
         /// Sums a tile up in registers.
         #[$feature]
         #[inline]
@@ -143,6 +148,7 @@ macro_rules! micro_kernels {
             masks: &[Mask; V],
         ) -> [[Vector; V]; M] {
             let mut acc = [[zero(); V]; M];
+            let mut ahead = t.ahead;
             for s in t.segments {
                 // SAFETY: the caller vouches for every element that the tile names.
                 unsafe {
@@ -166,6 +172,8 @@ macro_rules! micro_kernels {
                                 acc[i][j] = fma(left, right[j], acc[i][j]);
                             }
                         }
+                        prefetch(ahead);
+                        ahead = ahead.wrapping_add(t.ahead_step);
                         for g in 0..4 {
                             base[g] = base[g].wrapping_add(t.a_step);
                         }
@@ -184,6 +192,13 @@ macro_rules! micro_kernels {
                 masks[j] = mask(t.columns.saturating_sub(j * LANES).min(LANES));
             }
             let full = t.columns >= V * LANES;
+            if t.k * t.segments.len() >= 64 {
+                for i in 0..M {
+                    for j in 0..V {
+                        prefetch(t.c.wrapping_add(i * t.c_row + j * LANES));
+                    }
+                }
+            }
             // SAFETY: B is read in whole vectors only where the caller allows it.
             let acc = unsafe {
                 if full || t.padded {
@@ -345,6 +360,7 @@ macro_rules! micro_kernels {
             rows: $most,
             lanes: LANES,
             columns: LANES * [$($v),*].len(),
+            masks: $masks,
             by_row: &[$(micro_table!($v, false, $rows)),*],
             by_column: &[$(micro_table!($v, true, $rows)),*],
             wide: tile::<1, 8, false>,

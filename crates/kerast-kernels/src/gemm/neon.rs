@@ -33,7 +33,9 @@ unsafe fn load_part(p: *const f32, mask: Mask) -> Vector {
     let mut v = [0.0f32; LANES];
     // SAFETY: the caller vouches for `mask` elements, at most 4.
     unsafe {
-        std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), mask);
+        for i in 0..LANES.min(mask) {
+            v[i] = *p.add(i);
+        }
         vld1q_f32(v.as_ptr())
     }
 }
@@ -98,4 +100,8 @@ unsafe fn transpose(
     }
 }
 
-micro_kernels!(target_feature(enable = "neon"), rows: [1 2 3 4 5 6 7 8], most: 8, vectors: [1 2 3]);
+/// Stable Rust has no prefetch for this architecture; its hardware does well without.
+#[inline(always)]
+fn prefetch(_: *const f32) {}
+
+micro_kernels!(target_feature(enable = "neon"), rows: [1 2 3 4 5 6 7 8], most: 8, vectors: [1 2 3], masks: false);

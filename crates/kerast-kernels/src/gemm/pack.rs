@@ -43,6 +43,42 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
     }
 }
 
+/// Writes dst[p*panel + d*width + w] = src[d*deep + p*width + w] for all panels p of a matrix of `across` columns, side by side in
+/// memory, row by row: the source is read in its own order.
+///
+/// # Safety
+/// As for [`pack`], with `panel` elements at `dst` for every panel.
+pub(crate) unsafe fn pack_rows(p: Panel, width: usize, dst: *mut f32, panel: usize) {
+    // SAFETY: as demanded of the caller.
+    unsafe {
+        match width {
+            32 => spread::<32>(p, dst, panel),
+            16 => spread::<16>(p, dst, panel),
+            12 => spread::<12>(p, dst, panel),
+            _ => spread::<8>(p, dst, panel),
+        }
+    }
+}
+
+unsafe fn spread<const W: usize>(p: Panel, dst: *mut f32, panel: usize) {
+    let whole = p.across / W;
+    let rest = p.across % W;
+    for d in 0..p.depth {
+        // SAFETY: see `pack_rows`.
+        unsafe {
+            let src = p.src.add(d * p.deep);
+            let dst = dst.add(d * W);
+            for i in 0..whole {
+                dst.add(i * panel).cast::<[f32; W]>().write(src.add(i * W).cast::<[f32; W]>().read());
+            }
+            if rest > 0 {
+                std::ptr::copy_nonoverlapping(src.add(whole * W), dst.add(whole * panel), rest);
+                std::ptr::write_bytes(dst.add(whole * panel + rest), 0, W - rest);
+            }
+        }
+    }
+}
+
 /// Rows of a length known to the compiler.
 unsafe fn rows<const W: usize>(p: Panel, dst: *mut f32) {
     for d in 0..p.depth {

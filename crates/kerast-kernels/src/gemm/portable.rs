@@ -27,7 +27,11 @@ unsafe fn load(p: *const f32) -> Vector {
 unsafe fn load_part(p: *const f32, mask: Mask) -> Vector {
     let mut v = zero();
     // SAFETY: the caller vouches for `mask` elements, at most 8.
-    unsafe { std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), mask) };
+    unsafe {
+        for i in 0..LANES.min(mask) {
+            v[i] = *p.add(i);
+        }
+    };
     v
 }
 
@@ -82,4 +86,8 @@ unsafe fn transpose(
     }
 }
 
-micro_kernels!(cfg(all()), rows: [1 2 3 4], most: 4, vectors: [1]);
+/// Left to the hardware.
+#[inline(always)]
+fn prefetch(_: *const f32) {}
+
+micro_kernels!(cfg(all()), rows: [1 2 3 4], most: 4, vectors: [1], masks: false);

@@ -148,6 +148,8 @@ impl Vector<'_> {
                     columns,
                     padded: false,
                     accumulate: self.accumulate,
+                    ahead: std::ptr::null(),
+                    ahead_step: 0,
                 };
                 // SAFETY: the columns exist in the matrix and in the result.
                 unsafe { micro(&tile) };
