@@ -15,6 +15,8 @@ thread_local! {
     pub(crate) static PARTIAL: Slot = const { Cell::new(None) };
     /// Windows of a convolution gathered into the rows of a matrix.
     pub(crate) static GATHERED: Slot = const { Cell::new(None) };
+    /// Operands of two-byte floats as f32.
+    pub(crate) static HALVES: Slot = const { Cell::new(None) };
     /// A vector made contiguous.
     pub(crate) static VECTOR: Slot = const { Cell::new(None) };
 }

@@ -5,6 +5,7 @@ mod gradients;
 
 use gradients::{by_input, by_weights};
 use kerast_kernels::conv::{Conv, Dim, FilterLayout, Layout, conv_element, conv_f32_on};
+use kerast_kernels::dtype::bf16;
 use kerast_kernels::isa::Isa;
 use kerast_kernels::pool::Pool;
 use std::sync::Mutex;
@@ -235,4 +236,29 @@ fn groups() {
     check(&Conv::channels_last(2, 24, 24, 24, vec![same(5, 3, 1), same(6, 3, 1), same(7, 3, 1)]));
     check(&Conv::channels_last(2, 24, 24, 24, vec![same(12, 1, 1), same(12, 1, 1)]));
     check(&Conv::channels_last(8, 48, 48, 48, vec![same(28, 3, 1), same(28, 3, 1)]));
+}
+
+#[test]
+fn halves_and_integers() {
+    let c = Conv::channels_last(3, 6, 10, 2, vec![same(9, 3, 2), same(11, 3, 1)]);
+    let pool = Pool::new(2);
+    let [nx, nw, ny] = c.extents();
+    let (x, w) = (noise(nx, 1), noise(nw, 2));
+    let (hx, hw): (Vec<bf16>, Vec<bf16>) =
+        (x.iter().map(|v| bf16::from_f32(*v)).collect(), w.iter().map(|v| bf16::from_f32(*v)).collect());
+    let mut y = vec![bf16::ZERO; ny];
+    // SAFETY: the slices have the lengths that `extents` names.
+    unsafe { conv_element(&c, hx.as_ptr(), hw.as_ptr(), y.as_mut_ptr(), &pool) };
+    for (at, sum, size) in naive(&c, &x, &w) {
+        assert!((y[at].to_f64() - sum).abs() <= 3e-2 * size, "{} instead of {sum}", y[at]);
+    }
+    let ints = |v: &[f32]| v.iter().map(|x| (x * 50.0) as i32).collect::<Vec<_>>();
+    let floats = |v: &[i32]| v.iter().map(|&x| x as f32).collect::<Vec<_>>();
+    let (ix, iw) = (ints(&x), ints(&w));
+    let mut y = vec![0i32; ny];
+    // SAFETY: as above.
+    unsafe { conv_element(&c, ix.as_ptr(), iw.as_ptr(), y.as_mut_ptr(), &pool) };
+    for (at, sum, _) in naive(&c, &floats(&ix), &floats(&iw)) {
+        assert_eq!(y[at] as f64, sum);
+    }
 }

@@ -1,9 +1,10 @@
 //! Convolutions of any element type and shape in plain loops.
 
-use super::{Conv, Dim};
+use super::{Conv, Dim, conv_f32};
 use crate::gemm::micro::even;
-use crate::number::Number;
+use crate::number::{Number, narrow_all, widen_all};
 use crate::pool::Pool;
+use crate::scratch::{HALVES, with_scratch};
 
 /// The convolution for any element type. Halves are summed in f32 and rounded once, integers wrap.
 ///
@@ -14,6 +15,10 @@ pub unsafe fn conv_element<T: Number>(c: &Conv, x: *const T, w: *const T, y: *mu
     if pixels == 0 || c.out_channels == 0 {
         return;
     }
+    if T::HALF {
+        // SAFETY: passed on.
+        return unsafe { halves(c, x, w, y, pool) };
+    }
     let tasks = pixels.min((c.flops() / 1e6).clamp(1.0, 8.0 * pool.threads() as f64) as usize);
     let operands = (Pointer(x), Pointer(w), Pointer(y));
     pool.run(tasks, &|t| {
@@ -22,6 +27,26 @@ pub unsafe fn conv_element<T: Number>(c: &Conv, x: *const T, w: *const T, y: *mu
         for pixel in even(pixels, tasks, t) {
             // SAFETY: tasks have disjoint pixels of y.
             unsafe { compute(c, x, w, y, pixel, &mut sums) };
+        }
+    });
+}
+
+/// The convolution of two-byte floats by way of f32.
+unsafe fn halves<T: Number>(c: &Conv, x: *const T, w: *const T, y: *mut T, pool: &Pool) {
+    let [nx, nw, ny] = c.extents();
+    // Whole cache lines, so that operands begin at one.
+    let [sx, sw] = [nx, nw].map(|n| n.next_multiple_of(16));
+    with_scratch(&HALVES, sx + sw + ny, |memory| {
+        // SAFETY: the scratch memory holds the three operands; y may have gaps, which keep their content.
+        unsafe {
+            let (wx, ww, wy) = (memory, memory.add(sx), memory.add(sx + sw));
+            widen_all(x, wx, nx, pool);
+            widen_all(w, ww, nw, pool);
+            if ny > c.pixels() * c.out_channels {
+                widen_all(y, wy, ny, pool);
+            }
+            conv_f32(c, wx, ww, wy, pool, None);
+            narrow_all(wy, y, ny, pool);
         }
     });
 }
@@ -38,7 +63,7 @@ impl<T> Pointer<T> {
 }
 
 /// Where tap `k` of output `s` lies in the input, if it hits one.
-pub(super) fn hit(d: &Dim, s: usize, k: usize) -> Option<usize> {
+fn hit(d: &Dim, s: usize, k: usize) -> Option<usize> {
     let at = (s * d.stride + k * d.kernel_dilation) as isize - d.pad_low;
     let dilation = d.input_dilation as isize;
     (at >= 0 && at % dilation == 0 && at / dilation < d.input as isize).then_some((at / dilation) as usize)

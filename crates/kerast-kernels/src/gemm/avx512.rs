@@ -117,6 +117,18 @@ unsafe fn transpose(
         for d in (0..depth).step_by(LANES) {
             let deep = LANES.min(depth - d);
             let mut r = [zero(); LANES];
+            if deep == LANES && w + LANES <= rows.min(width) {
+                for i in 0..LANES {
+                    // SAFETY: 16 rows and 16 columns are left.
+                    r[i] = unsafe { load(src.add((w + i) * src_row + d)) };
+                }
+                let t = transposed(r);
+                for q in 0..LANES {
+                    // SAFETY: as above.
+                    unsafe { store(dst.add((d + q) * dst_row + w), t[q]) };
+                }
+                continue;
+            }
             for i in 0..LANES.min(rows.saturating_sub(w)) {
                 // SAFETY: row w + i exists and the mask ends at its depth.
                 r[i] = unsafe { load_part(src.add((w + i) * src_row + d), mask(deep)) };

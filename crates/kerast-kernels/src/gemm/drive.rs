@@ -217,16 +217,16 @@ impl<'a> Plan<'a> {
                 _ => true,
             };
         let small = g.k * g.n <= RIGHT_DIRECT || g.m <= RIGHT_ROWS || g.b.row <= 2 * kernels.columns;
-        let pack_right = g.b.col != 1 || !small || !kernels.masks && g.n % kernels.lanes != 0;
+        let pack_right = g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
         if threads > 1 {
-            let alone = pack_right && blocks <= 1 && (panels % threads == 0 || panels >= 4 * threads);
+            let alone = pack_right && blocks <= 1 && (panels.is_multiple_of(threads) || panels >= 4 * threads);
             if full_rows || panels == 1 || !alone && g.m >= 2 * threads * kernels.rows {
                 let most = g.m.div_ceil(kernels.rows.min(6));
                 blocks = blocks.next_multiple_of(threads).min(most.max(1));
             } else {
-                groups = if panels % threads == 0 { threads } else { panels.min(4 * threads) };
+                groups = if panels.is_multiple_of(threads) { threads } else { panels.min(4 * threads) };
             }
         }
         Plan { kernels, g, depths, blocks: blocks.max(1), groups, by_column, pack_left, pack_right }

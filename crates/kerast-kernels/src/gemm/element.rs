@@ -1,9 +1,11 @@
 //! Products of any element type in plain loops.
 
 use super::micro::even;
-use super::{Gemm, Strides};
-use crate::number::Number;
+use super::{Gemm, Strides, gemm_f32};
+use crate::isa::{Isa, isa};
+use crate::number::{Number, narrow_all, widen_all};
 use crate::pool::Pool;
+use crate::scratch::{HALVES, with_scratch};
 
 /// Columns of C that are summed up at once.
 const WIDE: usize = 16;
@@ -17,6 +19,11 @@ const TASK: usize = 1 << 18;
 /// # Safety
 /// As for [`super::gemm_f32`].
 pub unsafe fn gemm_element<T: Number>(g: &Gemm, a: *const T, b: *const T, c: *mut T, pool: &Pool) {
+    if T::HALF {
+        // SAFETY: passed on.
+        return unsafe { halves(g, a, b, c, pool) };
+    }
+    let panel = panel_for::<T>();
     let panels = g.n.div_ceil(WIDE);
     let all = g.batch * panels;
     let work = (g.m * g.k.max(1)).saturating_mul(WIDE);
@@ -34,6 +41,26 @@ pub unsafe fn gemm_element<T: Number>(g: &Gemm, a: *const T, b: *const T, c: *mu
                 let c = c.wrapping_add(batch * g.c_batch + j);
                 panel(g, a.wrapping_add(batch * g.a.batch), &right, c, columns);
             }
+        }
+    });
+}
+
+/// The product of two-byte floats by way of f32.
+unsafe fn halves<T: Number>(g: &Gemm, a: *const T, b: *const T, c: *mut T, pool: &Pool) {
+    let [na, nb, nc] = g.extents();
+    // Whole cache lines, so that operands begin at one.
+    let [sa, sb] = [na, nb].map(|n| n.next_multiple_of(16));
+    with_scratch(&HALVES, sa + sb + nc, |memory| {
+        // SAFETY: the scratch memory holds the three operands; rows of C may have gaps, which keep their content.
+        unsafe {
+            let (wa, wb, wc) = (memory, memory.add(sa), memory.add(sa + sb));
+            widen_all(a, wa, na, pool);
+            widen_all(b, wb, nb, pool);
+            if g.accumulate || nc > g.batch * g.m * g.n {
+                widen_all(c, wc, nc, pool);
+            }
+            gemm_f32(g, wa, wb, wc, pool, None);
+            narrow_all(wc, c, nc, pool);
         }
     });
 }
@@ -60,6 +87,34 @@ unsafe fn pack<T: Number>(b: *const T, s: Strides, k: usize, columns: usize, rig
     }
 }
 
+type PanelOf<T> = unsafe fn(&Gemm, *const T, &[[<T as Number>::Sum; WIDE]], *mut T, usize);
+
+/// [`panel`] compiled for the vectors that the machine has.
+fn panel_for<T: Number>() -> PanelOf<T> {
+    match isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => panel_avx512::<T>,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => panel_avx2::<T>,
+        _ => panel::<T>,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+unsafe fn panel_avx512<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
+    // SAFETY: passed on.
+    unsafe { panel(g, a, right, c, columns) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn panel_avx2<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
+    // SAFETY: passed on.
+    unsafe { panel(g, a, right, c, columns) }
+}
+
+#[inline(always)]
 unsafe fn panel<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
     for i in (0..g.m).step_by(HIGH) {
         let rows = HIGH.min(g.m - i);
