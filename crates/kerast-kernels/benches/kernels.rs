@@ -120,6 +120,28 @@ fn gemm(r: &Report, m: usize, k: usize, n: usize, form: &str) {
     });
 }
 
+/// The two products of an attention layer, on heads side by side: [length, heads, size].
+fn attention(r: &Report, batch: usize, heads: usize, length: usize, size: usize) {
+    let row = heads * size;
+    let along = Strides { batch: size, row, col: 1 };
+    let turned = Strides { batch: size, row: 1, col: row };
+    let dense = Strides { batch: length * length, row: length, col: 1 };
+    let scores = Gemm { batch: heads, a: along, b: turned, ..Gemm::plain(length, length, size) };
+    let values = Gemm { a: dense, b: along, c_batch: size, c_row: row, n: size, k: length, ..scores.clone() };
+    for (name, g) in [("scores", scores), ("values", values)] {
+        let [na, nb, nc] = g.extents();
+        let (a, b, mut c) = (noise(na * batch), noise(nb * batch), vec![0.0f32; nc * batch]);
+        r.line(&format!("attention {batch},{heads},{length},{size} {name}"), g.flops() * batch as f64, |pool| {
+            for i in 0..batch {
+                // SAFETY: the operands have the sizes of `batch` products of all heads.
+                unsafe {
+                    gemm_f32(&g, a[i * na..].as_ptr(), b[i * nb..].as_ptr(), c[i * nc..].as_mut_ptr(), pool, None)
+                }
+            }
+        });
+    }
+}
+
 /// Forward and both gradients.
 fn conv(r: &Report, name: &str, c: Conv) {
     for (form, c) in [("y", c.clone()), ("dx", by_input(&c)), ("dw", by_weights(&c))] {
@@ -136,6 +158,8 @@ fn main() {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let pools = [1, 2].map(Pool::new).into_iter().map(|p| (peak(&p), p)).map(|(peak, p)| (p, peak)).collect();
     let r = Report { pools, filter };
+    let entry = best(|| r.pools[1].0.run(2, &|_| {}));
+    println!("entering the pool: {:.0} ns", entry * 1e9);
     println!("{}: {:.0} GFLOP/s on one thread, {:.0} on two", isa(), r.pools[0].1, r.pools[1].1);
     for (m, k, n, forms) in [
         (128, 784, 128, "NN"),
@@ -157,10 +181,18 @@ fn main() {
         (512, 512, 1, "NN"),
         (32, 32, 32, "NN NT"),
         (10, 8, 12, "NN NT TN"),
+        (8, 1024, 1024, "NN NT"),
+        (32, 256, 1024, "NN NT"),
+        (128, 256, 1024, "NN NT"),
+        (1024, 128, 1024, "TN"),
+        (4096, 256, 1024, "NN"),
     ] {
         forms.split(' ').for_each(|form| gemm(&r, m, k, n, form));
     }
 
+    attention(&r, 8, 8, 128, 64);
+    attention(&r, 1, 12, 512, 64);
+    attention(&r, 16, 4, 32, 16);
     for (n, h, w, ci, co, k, stride, groups) in [
         (128, 32, 32, 32, 32, 3, 1, 1),
         (128, 16, 16, 64, 64, 3, 1, 1),
