@@ -1,9 +1,10 @@
-//! Convolutions as StableHLO defines them: forward, by input and by weights, strided, dilated, grouped, in 0 to 3 spatial
-//! dimensions, with operands laid out in any order.
+//! Convolutions as StableHLO defines them: forward, by input and by weights, strided, dilated, grouped, in 0 to 3
+//! spatial dimensions, with operands laid out in any order.
 //!
 //! f32 is taken apart in [`problem`] into convolutions without groups, reversal and input dilation, each solved by the
-//! routine that fits: [`forward`] (pixels by channels), [`weights`] (the sum runs over pixels), [`depthwise`], or a plain matrix product. Other element types
-//! take the loops in [`element`]. Every sum is taken in an order that depends on the shape alone.
+//! routine that fits: [`forward`] (pixels by channels), [`weights`] (the sum runs over pixels), [`depthwise`], or a
+//! plain matrix product. Other element types take the loops in [`element`]. Every sum is taken in an order that depends
+//! on the shape alone.
 
 mod cut;
 mod depthwise;
@@ -96,11 +97,11 @@ impl Dim {
     }
 }
 
-/// y[n, o, s..] = Σ over c and k.. of x[n', g*C/G + c, s*stride + k*kernel_dilation - pad_low] * w[o, c, k..], positions counted in the input
-/// dilated by `input_dilation`, zero where there is no input.
+/// y[n, o, s..] = Σ over c and k.. of x[n', g*C/G + c, s*stride + k*kernel_dilation - pad_low] * w[o, c, k..],
+/// positions counted in the input dilated by `input_dilation`, zero where there is no input.
 ///
-/// C are the input channels, G the groups, g the group of output channel o. With batch groups n' = n + b*batch/batch_groups, where b
-/// is the batch group of output channel o; y then has batch/batch_groups examples.
+/// C are the input channels, G the groups, g the group of output channel o. With batch groups n' = n +
+/// b*batch/batch_groups, where b is the batch group of output channel o; y then has batch/batch_groups examples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Examples of x.
@@ -202,13 +203,13 @@ fn row_major(last: usize, sizes: &[usize]) -> Vec<usize> {
 
 /// The convolution in f32.
 ///
-/// The epilogue gets ranges of output positions, counted through examples and spatial dimensions in order, once all channels
-/// there are complete.
+/// The epilogue gets ranges of output positions, counted through examples and spatial dimensions in order, once all
+/// channels there are complete.
 ///
 /// # Safety
-/// `x` and `w` are readable and `y` is writable for [`Conv::extents`] elements, y overlaps neither of them and no two of its
-/// elements share a place; nobody else uses y until the call returns. The groups divide batch and channels; there are at most 3
-/// spatial dimensions with as many strides in every layout; strides and dilations are at least 1.
+/// `x` and `w` are readable and `y` is writable for [`Conv::extents`] elements, y overlaps neither of them and no two
+/// of its elements share a place; nobody else uses y until the call returns. The groups divide batch and channels;
+/// there are at most 3 spatial dimensions with as many strides in every layout; strides and dilations are at least 1.
 pub unsafe fn conv_f32(
     c: &Conv,
     x: *const f32,
@@ -261,7 +262,8 @@ impl ConvKernel {
         let channels = self.conv.out_channels;
         // SAFETY: these positions are complete and reported once.
         let epilogue = |rows: Range<usize>| unsafe { bound.apply(rows.start * channels, rows.end * channels) };
-        // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as y and overlaps no input.
+        // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as y and overlaps no
+        // input.
         unsafe { conv_f32(&self.conv, x.as_ptr(), w.as_ptr(), bound.raw, pool, Some(&epilogue)) }
     }
 

@@ -1,8 +1,8 @@
 //! Matrix products, plain, transposed and batched.
 //!
-//! f32 goes through the micro-kernels in [`micro`] and the driver in [`drive`]; every other element type through plain loops
-//! in [`element`]. The sum behind every element of C is taken in an order that depends on the shape alone: results are
-//! bit-identical for any number of threads.
+//! f32 goes through the micro-kernels in [`micro`] and the driver in [`drive`]; every other element type through plain
+//! loops in [`element`]. The sum behind every element of C is taken in an order that depends on the shape alone:
+//! results are bit-identical for any number of threads.
 
 pub(crate) mod drive;
 mod element;
@@ -29,7 +29,8 @@ use crate::with_element;
 use micro::Kernels;
 use std::ops::Range;
 
-/// Strides of one operand in elements: element (i, j) of matrix b lies at `batch*b + row*i + col*j`. Any of them may be 0.
+/// Strides of one operand in elements: element (i, j) of matrix b lies at `batch*b + row*i + col*j`. Any of them may be
+/// 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Strides {
     /// From one matrix to the next.
@@ -40,7 +41,8 @@ pub struct Strides {
     pub col: usize,
 }
 
-/// C[b] = A[b] · B[b] for b in 0..batch, with A of `m` x `k`, B of `k` x `n` and C of `m` x `n` with unit column stride.
+/// C[b] = A[b] · B[b] for b in 0..batch, with A of `m` x `k`, B of `k` x `n` and C of `m` x `n` with unit column
+/// stride.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// How many products.
@@ -90,15 +92,15 @@ impl Gemm {
     }
 }
 
-/// Called with a range of rows of C (counted through all products of the batch) once these rows are complete over all columns,
-/// on the thread that finished them, while they are in its cache. Every row is reported once.
+/// Called with a range of rows of C (counted through all products of the batch) once these rows are complete over all
+/// columns, on the thread that finished them, while they are in its cache. Every row is reported once.
 pub type Epilogue<'a> = &'a (dyn Fn(Range<usize>) + Sync);
 
 /// The product in f32.
 ///
 /// # Safety
-/// `a` and `b` are readable and `c` is writable (and readable when it accumulates) for [`Gemm::extents`] elements; C overlaps
-/// neither of them and its rows do not overlap each other; nobody else uses C until the call returns.
+/// `a` and `b` are readable and `c` is writable (and readable when it accumulates) for [`Gemm::extents`] elements; C
+/// overlaps neither of them and its rows do not overlap each other; nobody else uses C until the call returns.
 pub unsafe fn gemm_f32(
     g: &Gemm,
     a: *const f32,
@@ -151,7 +153,8 @@ impl GemmKernel {
         let bound = chain.bind(io);
         // SAFETY: these rows are complete and reported once.
         let epilogue = |rows: Range<usize>| unsafe { bound.apply(rows.start * g.n, rows.end * g.n) };
-        // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as C and overlaps no input.
+        // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as C and overlaps no
+        // input.
         unsafe { gemm_f32(g, a.as_ptr(), b.as_ptr(), bound.raw, pool, Some(&epilogue)) }
     }
 

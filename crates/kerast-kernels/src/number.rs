@@ -4,8 +4,8 @@ use crate::dtype::{Element, bf16, f16};
 use crate::pool::Pool;
 use std::ops::Range;
 
-/// An element type together with the type that its sums are kept in: f32 for the halves, i64 (wrapping) for the integers,
-/// its own for f32 and f64.
+/// An element type together with the type that its sums are kept in: f32 for the halves, i64 (wrapping) for the
+/// integers, its own for f32 and f64.
 pub trait Number: Element {
     /// The type of sums.
     type Sum: Copy + Default + Send + Sync;

@@ -24,8 +24,8 @@ thread_local! {
 /// One thread's memory for one purpose.
 pub(crate) type Slot = Cell<Option<Buffer>>;
 
-/// Calls `f` with at least `count` elements of arbitrary content, 64-byte aligned. A nested use of the same slot gets memory
-/// of its own.
+/// Calls `f` with at least `count` elements of arbitrary content, 64-byte aligned. A nested use of the same slot gets
+/// memory of its own.
 pub(crate) fn with_scratch<R>(slot: &'static LocalKey<Slot>, count: usize, f: impl FnOnce(*mut f32) -> R) -> R {
     if count == 0 {
         return f(std::ptr::NonNull::dangling().as_ptr());

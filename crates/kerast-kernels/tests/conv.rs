@@ -1,5 +1,5 @@
-//! Convolutions against naive sums in f64: forward and both gradients, strided, padded, dilated, grouped, in 0 to 3 dimensions, in both
-//! layouts, on every instruction set, on one and several threads.
+//! Convolutions against naive sums in f64: forward and both gradients, strided, padded, dilated, grouped, in 0 to 3
+//! dimensions, in both layouts, on every instruction set, on one and several threads.
 
 mod gradients;
 

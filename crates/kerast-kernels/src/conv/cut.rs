@@ -11,8 +11,8 @@ use std::ops::Range;
 /// Elements of input that one task reads: they stay in its L2 cache next to the weights.
 const STRIP: usize = 40 * 1024;
 
-/// Computes one block from the input at its first tap: (input, result, stride of result rows, stride of result pixels, rows and columns).
-/// Channels of the result are side by side.
+/// Computes one block from the input at its first tap: (input, result, stride of result rows, stride of result pixels,
+/// rows and columns). Channels of the result are side by side.
 pub(super) type Work<'a> = &'a (dyn Fn(*const f32, *mut f32, usize, usize, [usize; 2]) + Sync);
 
 /// The same for every task.

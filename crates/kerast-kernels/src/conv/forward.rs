@@ -1,8 +1,8 @@
 //! Pixels by channels: C[pixel, output channel] = Σ over taps and input channels.
 //!
-//! A tile is a run of pixels of one output row by up to 32 output channels. Its left operand is read straight from the input, or
-//! from a strip of it copied with padding: pixel i of tap k lies at a fixed distance, so taps are segments of the sum and no matrix
-//! of windows is ever formed, except for very narrow outputs.
+//! A tile is a run of pixels of one output row by up to 32 output channels. Its left operand is read straight from the
+//! input, or from a strip of it copied with padding: pixel i of tap k lies at a fixed distance, so taps are segments of
+//! the sum and no matrix of windows is ever formed, except for very narrow outputs.
 
 use super::cut::Cut;
 use super::problem::{Operands, Problem};

@@ -1,5 +1,5 @@
-//! Taking convolutions apart: reversal turns into a negative stride, input dilation into one convolution per output phase, groups
-//! into convolutions of their own.
+//! Taking convolutions apart: reversal turns into a negative stride, input dilation into one convolution per output
+//! phase, groups into convolutions of their own.
 
 use super::{Conv, Dim, depthwise, forward, weights};
 use crate::gemm::drive::Team;
@@ -112,7 +112,8 @@ impl Problem {
         ok.then_some(w.y)
     }
 
-    /// As a product of two matrices, if each output position meets one input position and they follow each other evenly.
+    /// As a product of two matrices, if each output position meets one input position and they follow each other
+    /// evenly.
     fn as_product(&self) -> Option<Gemm> {
         let y_row = self.even_output()?;
         let [d, h, w] = self.axes;
@@ -199,8 +200,8 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The phases of one dimension, each with its offsets in w and y. With an input dilation of D, output s and tap k meet an input only
-/// where s*stride + k*dilation - pad is a multiple of D.
+/// The phases of one dimension, each with its offsets in w and y. With an input dilation of D, output s and tap k meet
+/// an input only where s*stride + k*dilation - pad is a multiple of D.
 fn axis_phases(d: &Dim, x: usize, w: usize, y: usize) -> Vec<(Axis, isize, usize)> {
     let (flip, last) = if d.reversed { (-(w as isize), ((d.kernel.max(1) - 1) * w) as isize) } else { (w as isize, 0) };
     let gap = d.input_dilation;
@@ -308,8 +309,8 @@ unsafe fn single(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
 }
 
 impl Problem {
-    /// Whether this looks like the gradient by the weights: the window is larger than the output, and what counts as examples
-    /// lies side by side.
+    /// Whether this looks like the gradient by the weights: the window is larger than the output, and what counts as
+    /// examples lies side by side.
     fn sums_over_positions(&self) -> bool {
         match (self.x_channel, self.x_batch) {
             (1, batch) if batch != 1 => false,

@@ -15,8 +15,8 @@ pub(super) struct Source {
     pub(super) channels: usize,
 }
 
-/// Copies the box of `count` positions from `first` on to `dst`, laid out [.., .., .., channel] without gaps; zeros where the
-/// source has no positions.
+/// Copies the box of `count` positions from `first` on to `dst`, laid out [.., .., .., channel] without gaps; zeros
+/// where the source has no positions.
 ///
 /// # Safety
 /// The source has the size it names, and `dst` is writable for the whole box.

@@ -1,9 +1,11 @@
-//! Sums over positions: the gradient of a convolution by its weights, written as a convolution whose window is a whole image.
+//! Sums over positions: the gradient of a convolution by its weights, written as a convolution whose window is a whole
+//! image.
 //!
-//! What [`Problem`] calls examples are the input channels of the convolution that is differentiated, its taps are that one's output
-//! positions, and its positions that one's taps. A tile is up to 12 (position, example) pairs, side by side in the input, by up to 32
-//! output channels; the sum runs over the window and the channels of x, stretch by stretch. These are cut into chunks that fit the
-//! cache and into parts with partial sums of their own, both by the shape alone.
+//! What [`Problem`] calls examples are the input channels of the convolution that is differentiated, its taps are that
+//! one's output positions, and its positions that one's taps. A tile is up to 12 (position, example) pairs, side by
+//! side in the input, by up to 32 output channels; the sum runs over the window and the channels of x, stretch by
+//! stretch. These are cut into chunks that fit the cache and into parts with partial sums of their own, both by the
+//! shape alone.
 
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
@@ -37,8 +39,8 @@ struct Plan<'a> {
     in_place: bool,
     /// Strides of the strip, or of the input: channels of x, then space.
     pitch: [usize; 4],
-    /// The weights are read in place; strides in their strip or in place: channels of x, then space (modulo 2^64: reversed weights have
-    /// negative ones).
+    /// The weights are read in place; strides in their strip or in place: channels of x, then space (modulo 2^64:
+    /// reversed weights have negative ones).
     right_in_place: bool,
     right: [usize; 4],
     /// Channels of x, planes and rows of the window per chunk.

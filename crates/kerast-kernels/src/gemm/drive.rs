@@ -1,7 +1,7 @@
 //! How a product in f32 is cut into blocks and tasks.
 //!
-//! K is cut by the shape alone; threads share rows, columns and matrices. So every element of C is the same sum in the same
-//! order whoever computes it.
+//! K is cut by the shape alone; threads share rows, columns and matrices. So every element of C is the same sum in the
+//! same order whoever computes it.
 
 use super::micro::{Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
@@ -393,7 +393,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes after.
+    /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes
+    /// after.
     unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, first: bool, rows: &Range<usize>, k: usize) {
         let (g, high) = (self.g, self.kernels.rows);
         let tiles = rows.len().div_ceil(high);

@@ -2,7 +2,6 @@
 
 use super::micro::even;
 use super::{Gemm, Strides, gemm_f32};
-use crate::isa::{Isa, isa};
 use crate::number::{Number, narrow_all, widen_all};
 use crate::pool::Pool;
 use crate::scratch::{HALVES, with_scratch};
@@ -91,13 +90,13 @@ type PanelOf<T> = unsafe fn(&Gemm, *const T, &[[<T as Number>::Sum; WIDE]], *mut
 
 /// [`panel`] compiled for the vectors that the machine has.
 fn panel_for<T: Number>() -> PanelOf<T> {
-    match isa() {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => panel_avx512::<T>,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => panel_avx2::<T>,
-        _ => panel::<T>,
+    #[cfg(target_arch = "x86_64")]
+    match crate::isa::isa() {
+        crate::isa::Isa::Avx512 => return panel_avx512::<T>,
+        crate::isa::Isa::Avx2 => return panel_avx2::<T>,
+        _ => {}
     }
+    panel::<T>
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,9 @@
 //! The inner loop of every dense product and convolution: a tile of C held in registers while K runs.
 //!
-//! One macro writes the loop for each instruction set out of a handful of vector operations, so that all of them agree on
-//! what a tile is. A tile has up to [`Kernels::rows`] rows and up to [`Kernels::columns`] columns; K comes in segments that lie
-//! anywhere in A and B (a plain product has one, a convolution one per kernel row or kernel position).
+//! One macro writes the loop for each instruction set out of a handful of vector operations, so that all of them agree
+//! on what a tile is. A tile has up to [`Kernels::rows`] rows and up to [`Kernels::columns`] columns; K comes in
+//! segments that lie anywhere in A and B (a plain product has one, a convolution one per kernel row or kernel
+//! position).
 
 use crate::isa::Isa;
 
@@ -46,8 +47,8 @@ pub(crate) type Micro = unsafe fn(&Tile<'_>);
 /// What a kernel for channel-by-channel products does, for `channels` channels side by side.
 ///
 /// Across: y[i*y_step + c] = Σ over segments s of x[s.a + i*x_step + c] * w[s.b + c], for a fixed number of pixels i.
-/// Along: y[i*y_step + c] (+)= Σ over segments s and 0 <= p < k of x[s.a + p*x_step + i*x_tap + c] * w[s.b + p*w_step + c], for a
-/// fixed number of taps i.
+/// Along: y[i*y_step + c] (+)= Σ over segments s and 0 <= p < k of x[s.a + p*x_step + i*x_tap + c] * w[s.b + p*w_step +
+/// c], for a fixed number of taps i.
 pub(crate) struct Strand<'a> {
     pub(crate) segments: &'a [Segment],
     pub(crate) k: usize,
@@ -122,10 +123,12 @@ impl Kernels {
     }
 }
 
-/// Cuts `count` things into the fewest groups of at most `most`, as even as can be: the bounds of group `index`.
+/// Cuts `count` things into groups as even as can be: the bounds of group `index`.
 #[inline]
 pub(crate) fn even(count: usize, groups: usize, index: usize) -> std::ops::Range<usize> {
-    count * index / groups..count * (index + 1) / groups
+    // In 64 bits, because the product can exceed the address range of a 32-bit machine.
+    let bound = |i: usize| (count as u64 * i as u64 / groups as u64) as usize;
+    bound(index)..bound(index + 1)
 }
 
 /// The kernels for one number of vectors.
@@ -136,8 +139,8 @@ macro_rules! micro_table {
 }
 pub(crate) use micro_table;
 
-/// Defines `KERNELS` from the operations in scope: `Vector`, `Mask`, `LANES`, `zero`, `splat`, `load`, `load_part`, `fma`, `add`,
-/// `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`.
+/// Defines `KERNELS` from the operations in scope: `Vector`, `Mask`, `LANES`, `zero`, `splat`, `load`, `load_part`,
+/// `fma`, `add`, `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`.
 macro_rules! micro_kernels {
     ($feature:meta, rows: $rows:tt, most: $most:literal, vectors: [$($v:literal)*], masks: $masks:literal) => {
         /// Sums a tile up in registers.

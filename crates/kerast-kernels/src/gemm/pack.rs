@@ -16,8 +16,8 @@ pub(crate) struct Panel {
 /// Writes dst[d*width + w], zero for `across` <= w < `width`.
 ///
 /// # Safety
-/// Every element of the panel is readable, `depth * width` elements at `dst` are writable, and the machine has the kernels'
-/// instruction set.
+/// Every element of the panel is readable, `depth * width` elements at `dst` are writable, and the machine has the
+/// kernels' instruction set.
 pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f32) {
     // SAFETY: as demanded of the caller; each branch stays within depth x across elements of the source.
     unsafe {
@@ -43,8 +43,8 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
     }
 }
 
-/// Writes dst[p*panel + d*width + w] = src[d*deep + p*width + w] for all panels p of a matrix of `across` columns, side by side in
-/// memory, row by row: the source is read in its own order.
+/// Writes dst[p*panel + d*width + w] = src[d*deep + p*width + w] for all panels p of a matrix of `across` columns, side
+/// by side in memory, row by row: the source is read in its own order.
 ///
 /// # Safety
 /// As for [`pack`], with `panel` elements at `dst` for every panel.
