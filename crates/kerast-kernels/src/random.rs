@@ -5,3 +5,6 @@ pub fn fill_bits_inline(out: &mut [u32], first: u64, s: [u32; 2], k: [u32; 2]) {
         *o = ((first as u32 + i as u32) ^ s[0] ^ k[0]).wrapping_mul(2654435761);
     }
 }
+/// stub
+#[derive(Debug)]
+pub struct Stream;

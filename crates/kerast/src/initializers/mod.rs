@@ -1,0 +1,36 @@
+//! Initial values of weights, named and scaled as Keras does. They are drawn on the host, once, from the model's seed.
+
+mod constant;
+
+pub use constant::{Constant, Ones, Zeros};
+
+use crate::config::{Config, Entry, FromConfig, family};
+use crate::{DType, Result, Tensor};
+use kerast_kernels::random::Stream;
+use std::sync::{Arc, LazyLock};
+
+/// How the first values of a weight are made.
+pub trait InitializerRule: Config {
+    /// A tensor of this shape. `random` is a stream of this weight's own.
+    fn init(&self, shape: &[usize], dtype: DType, random: &mut Stream) -> Result<Tensor>;
+}
+
+family! {
+    /// An initializer: `"glorot_uniform"`, [`Zeros`], or a config.
+    Initializer = InitializerRule, "initializer", "keras.initializers", &REGISTRY
+}
+
+fn entry<I: InitializerRule + FromConfig>(
+    class: &'static str,
+    aliases: &'static [&'static str],
+) -> Entry<dyn InitializerRule> {
+    Entry { class, aliases, make: |c| Ok(Arc::new(I::from_config(c)?)) }
+}
+
+static REGISTRY: LazyLock<Vec<Entry<dyn InitializerRule>>> = LazyLock::new(|| {
+    vec![
+        entry::<Zeros>("Zeros", &["zeros", "zero"]),
+        entry::<Ones>("Ones", &["ones", "one"]),
+        entry::<Constant>("Constant", &["constant"]),
+    ]
+});

@@ -1,0 +1,26 @@
+//! Learning-rate schedules: functions of the number of updates made so far.
+
+mod exponential_decay;
+
+pub use exponential_decay::ExponentialDecay;
+
+use crate::config::{Config, Entry, FromConfig, family};
+use std::sync::{Arc, LazyLock};
+
+/// A schedule.
+pub trait ScheduleRule: Config {
+    /// The learning rate of update number `step`, counted from 0.
+    fn at(&self, step: u64) -> f64;
+}
+
+family! {
+    /// A schedule: a typed value or a config.
+    Schedule = ScheduleRule, "learning-rate schedule", "keras.optimizers.schedules", &REGISTRY
+}
+
+fn entry<S: ScheduleRule + FromConfig>(class: &'static str) -> Entry<dyn ScheduleRule> {
+    Entry { class, aliases: &[], make: |c| Ok(Arc::new(S::from_config(c)?)) }
+}
+
+static REGISTRY: LazyLock<Vec<Entry<dyn ScheduleRule>>> =
+    LazyLock::new(|| vec![entry::<ExponentialDecay>("ExponentialDecay")]);
