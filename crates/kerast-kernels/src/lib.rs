@@ -5,15 +5,20 @@
 
 pub mod buffer;
 pub mod chain;
+pub mod control;
 pub mod conv;
 pub mod copy;
 pub mod dtype;
+pub mod gather;
 pub mod gemm;
 pub mod isa;
 pub mod machine;
 pub mod map;
 pub mod math;
 pub mod number;
+pub mod order;
 pub mod pool;
 pub mod random;
+pub mod rows;
 mod scratch;
+pub mod window;

@@ -2,12 +2,32 @@
 #![forbid(unsafe_code)]
 
 pub mod activations;
+pub mod callbacks;
 pub mod config;
 pub mod constraints;
 pub mod initializers;
+pub mod layers;
 pub mod losses;
 pub mod metrics;
+pub mod models;
 pub mod optimizers;
+pub mod progress;
 pub mod regularizers;
+pub mod train;
 
 pub use kerast_graph::{DType, Element, Error, ErrorKind, Result, Tensor};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static SEED: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the seed of everything random from here on: first weights, dropout, shuffles. It is 0 unless set, so that a program
+/// gives the same numbers whenever it runs.
+pub fn set_random_seed(seed: u64) {
+    SEED.store(seed, Ordering::Relaxed);
+}
+
+/// The seed.
+pub fn seed() -> u64 {
+    SEED.load(Ordering::Relaxed)
+}

@@ -48,6 +48,8 @@ pub enum Cpu {
     Parameter,
     /// A kernel of its own.
     Kernel(Box<dyn Kernel>),
+    /// A nested graph that could not be compiled.
+    Failed(Error),
 }
 
 /// One use of an op for the contract tests: the op and its operands.

@@ -1,34 +1,61 @@
 //! Every op: one file per op or tight family, and one line in the registry below.
 
+mod arg_reduce;
 mod binary;
 mod broadcast_in_dim;
 mod compare;
+mod concatenate;
 mod constant;
 mod convert;
+mod convolution;
+mod cumulative;
 mod dot_general;
+mod dynamic_slice;
+mod gather;
+mod pad;
 mod random_bits;
 mod reduce;
+mod reduce_window;
 mod reshape;
+mod reverse;
+mod scan;
 mod select;
+mod slice;
+mod sort;
 mod stop_gradient;
 mod transpose;
 mod unary;
+mod while_loop;
 
+pub use arg_reduce::ArgReduce;
 pub use binary::Binary;
 pub use broadcast_in_dim::BroadcastInDim;
 pub use compare::Compare;
+pub use concatenate::Concatenate;
 pub use constant::{Constant, Iota, Parameter};
 pub use convert::Convert;
+pub use convolution::{ConvAxes, ConvDim, Convolution};
+pub use cumulative::Cumulative;
 pub use dot_general::DotGeneral;
 pub(crate) use dot_general::free;
+pub use dynamic_slice::{DynamicSlice, DynamicUpdateSlice};
+pub use gather::{Combine, Gather, GatherDims, Scatter, ScatterDims};
 pub use kerast_kernels::map::{BinaryKind, CompareKind, UnaryKind};
+pub use kerast_kernels::order::CumulateKind;
+pub use pad::Pad;
 pub use random_bits::RandomBits;
 pub use reduce::{Reduce, ReduceKind};
+pub use reduce_window::{ReduceWindow, SelectAndScatter, WindowDim};
 pub use reshape::Reshape;
+pub use reverse::Reverse;
+pub use scan::Scan;
 pub use select::{Clamp, Select};
+pub use slice::Slice;
+pub use sort::{Sort, TopK};
 pub use stop_gradient::StopGradient;
 pub use transpose::Transpose;
 pub use unary::Unary;
+pub use while_loop::While;
 
 use crate::autodiff::Vjp;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,4 +97,38 @@ ops! {
     DotGeneral(DotGeneral),
     /// Counter-based random bits.
     RandomBits(RandomBits),
+    /// Axes backwards.
+    Reverse(Reverse),
+    /// A regular part.
+    Slice(Slice),
+    /// Padding around and between elements.
+    Pad(Pad),
+    /// One after the other.
+    Concatenate(Concatenate),
+    /// A window at a run-time place.
+    DynamicSlice(DynamicSlice),
+    /// A window replaced at a run-time place.
+    DynamicUpdateSlice(DynamicUpdateSlice),
+    /// The place of the largest or smallest.
+    ArgReduce(ArgReduce),
+    /// Running sums, products, maxima, minima.
+    Cumulative(Cumulative),
+    /// Convolution.
+    Convolution(Convolution),
+    /// Reductions over windows.
+    ReduceWindow(ReduceWindow),
+    /// The gradient of window maxima.
+    SelectAndScatter(SelectAndScatter),
+    /// Windows at places named by indices.
+    Gather(Gather),
+    /// Windows combined with updates at places named by indices.
+    Scatter(Scatter),
+    /// Order along an axis.
+    Sort(Sort),
+    /// The k largest.
+    TopK(TopK),
+    /// A body repeated along an axis, with carried state.
+    Scan(Scan),
+    /// A body repeated while a condition holds.
+    While(While),
 }

@@ -2,6 +2,7 @@
 
 mod dedupe;
 mod fold;
+mod join_scans;
 mod legalize;
 mod prune;
 mod simplify;
@@ -12,9 +13,10 @@ use crate::ir::verify::verify;
 
 type Pass = fn(&Graph) -> Result<Graph>;
 
-/// The passes in order. `prune` first, so that nobody works on what nobody reads; `legalize` before `simplify` and `dedupe`, since
+/// The passes in order. Scans are joined while their operands are still as traced; then `prune`, so that nobody works on what nobody reads; `legalize` before `simplify` and `dedupe`, since
 /// it adds nodes; the second `simplify` sees what `dedupe` joined.
 const PASSES: &[(&str, Pass)] = &[
+    ("join scans", join_scans::join_scans),
     ("prune", prune::prune),
     ("legalize", legalize::legalize),
     ("fold", fold::fold),

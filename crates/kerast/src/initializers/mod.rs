@@ -1,8 +1,15 @@
 //! Initial values of weights, named and scaled as Keras does. They are drawn on the host, once, from the model's seed.
 
 mod constant;
+mod matrix;
+mod scaled;
 
 pub use constant::{Constant, Ones, Zeros};
+pub use matrix::{Identity, Orthogonal};
+pub use scaled::{
+    GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, RandomNormal, RandomUniform,
+    TruncatedNormal, VarianceScaling,
+};
 
 use crate::config::{Config, Entry, FromConfig, family};
 use crate::{DType, Result, Tensor};
@@ -29,8 +36,20 @@ fn entry<I: InitializerRule + FromConfig>(
 
 static REGISTRY: LazyLock<Vec<Entry<dyn InitializerRule>>> = LazyLock::new(|| {
     vec![
-        entry::<Zeros>("Zeros", &["zeros", "zero"]),
-        entry::<Ones>("Ones", &["ones", "one"]),
         entry::<Constant>("Constant", &["constant"]),
+        entry::<Identity>("Identity", &["identity", "IdentityInitializer", "eye"]),
+        entry::<Ones>("Ones", &["ones", "one"]),
+        entry::<Zeros>("Zeros", &["zeros", "zero"]),
+        entry::<GlorotNormal>("GlorotNormal", &["glorot_normal", "xavier_normal"]),
+        entry::<GlorotUniform>("GlorotUniform", &["glorot_uniform", "xavier_uniform"]),
+        entry::<HeNormal>("HeNormal", &["he_normal"]),
+        entry::<HeUniform>("HeUniform", &["he_uniform"]),
+        entry::<LecunNormal>("LecunNormal", &["lecun_normal"]),
+        entry::<LecunUniform>("LecunUniform", &["lecun_uniform"]),
+        entry::<Orthogonal>("Orthogonal", &["orthogonal", "OrthogonalInitializer"]),
+        entry::<RandomNormal>("RandomNormal", &["random_normal", "normal"]),
+        entry::<RandomUniform>("RandomUniform", &["random_uniform", "uniform"]),
+        entry::<TruncatedNormal>("TruncatedNormal", &["truncated_normal"]),
+        entry::<VarianceScaling>("VarianceScaling", &["variance_scaling"]),
     ]
 });

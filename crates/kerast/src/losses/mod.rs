@@ -1,10 +1,18 @@
 //! Losses: per-sample values, then weights, masks and a reduction that all losses share.
 
-mod mean_squared_error;
+mod crossentropy;
+mod hinge;
 mod reduction;
+mod regression;
 
-pub use mean_squared_error::MeanSquaredError;
+pub(crate) use crossentropy::class_numbers;
+pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
+pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
 pub use reduction::{apply, reduce};
+pub use regression::{
+    CosineSimilarity, Huber, KLDivergence, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError, Poisson,
+};
 
 use crate::Result;
 use crate::config::{Config, Entry, FromConfig, Word, family};
@@ -26,6 +34,17 @@ pub trait LossRule: Config {
     fn is_sparse(&self) -> bool {
         false
     }
+
+    /// Which per-sample values count at all (bool, of their shape); `None`: all.
+    fn validity(&self, y_true: &Var, y_pred: &Var) -> Result<Option<Var>> {
+        let _ = (y_true, y_pred);
+        Ok(None)
+    }
+
+    /// A class number that counts nothing, for sparse losses.
+    fn ignored_class(&self) -> Option<i64> {
+        None
+    }
 }
 
 family! {
@@ -37,5 +56,28 @@ fn entry<L: LossRule + FromConfig>(class: &'static str, aliases: &'static [&'sta
     Entry { class, aliases, make: |c| Ok(Arc::new(L::from_config(c)?)) }
 }
 
-static REGISTRY: LazyLock<Vec<Entry<dyn LossRule>>> =
-    LazyLock::new(|| vec![entry::<MeanSquaredError>("MeanSquaredError", &["mean_squared_error", "mse", "MSE"])]);
+static REGISTRY: LazyLock<Vec<Entry<dyn LossRule>>> = LazyLock::new(|| {
+    vec![
+        entry::<MeanSquaredError>("MeanSquaredError", &["mean_squared_error", "mse", "MSE"]),
+        entry::<MeanAbsoluteError>("MeanAbsoluteError", &["mean_absolute_error", "mae", "MAE"]),
+        entry::<MeanAbsolutePercentageError>(
+            "MeanAbsolutePercentageError",
+            &["mean_absolute_percentage_error", "mape", "MAPE"],
+        ),
+        entry::<MeanSquaredLogarithmicError>(
+            "MeanSquaredLogarithmicError",
+            &["mean_squared_logarithmic_error", "msle", "MSLE"],
+        ),
+        entry::<BinaryCrossentropy>("BinaryCrossentropy", &["binary_crossentropy", "bce", "BCE"]),
+        entry::<CategoricalCrossentropy>("CategoricalCrossentropy", &["categorical_crossentropy"]),
+        entry::<SparseCategoricalCrossentropy>("SparseCategoricalCrossentropy", &["sparse_categorical_crossentropy"]),
+        entry::<Hinge>("Hinge", &["hinge"]),
+        entry::<SquaredHinge>("SquaredHinge", &["squared_hinge"]),
+        entry::<CategoricalHinge>("CategoricalHinge", &["categorical_hinge"]),
+        entry::<KLDivergence>("KLDivergence", &["kl_divergence", "kld", "KLD", "kullback_leibler_divergence"]),
+        entry::<Poisson>("Poisson", &["poisson"]),
+        entry::<CosineSimilarity>("CosineSimilarity", &["cosine_similarity"]),
+        entry::<Huber>("Huber", &["huber", "huber_loss"]),
+        entry::<LogCosh>("LogCosh", &["log_cosh", "logcosh"]),
+    ]
+});

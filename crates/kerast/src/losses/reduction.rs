@@ -21,7 +21,12 @@ pub fn apply(
         false => align(&y_true.convert(y_pred.dtype()), y_pred)?,
     };
     let values = loss.call(&y_true, y_pred)?;
-    reduce(&values, sample_weight, mask, &loss.reduction())
+    let valid = loss.validity(&y_true, y_pred)?;
+    let mask = match (mask, &valid) {
+        (Some(m), Some(v)) => Some(m.and(v)),
+        (m, v) => m.or(v.as_ref()).cloned(),
+    };
+    reduce(&values, sample_weight, mask.as_ref(), &loss.reduction())
 }
 
 /// Targets and predictions of equal rank: a last axis of length 1 is added or dropped on the targets' side.

@@ -1,8 +1,24 @@
 //! Metrics: state that a step updates in the graph, and a result computed from it on the host.
 
+mod accuracy;
+mod confusion;
+mod losses;
 mod mean;
+mod resolve;
 
+pub use accuracy::{
+    Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+};
+pub use confusion::{Auc, FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives};
+pub use losses::{
+    BinaryCrossentropy, CategoricalCrossentropy, CategoricalHinge, CosineSimilarity, Hinge, KLDivergence, LogCoshError,
+    MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
+    RootMeanSquaredError, SparseCategoricalCrossentropy, SquaredHinge,
+};
 pub use mean::{Mean, StateSpec, weighted_mean};
+pub(crate) use mean::{mean_result, mean_state};
+pub(crate) use resolve::resolve;
 
 use crate::config::{Config, Entry, FromConfig, family};
 use crate::{Result, Tensor};
@@ -33,4 +49,42 @@ fn entry<M: MetricRule + FromConfig>(class: &'static str, aliases: &'static [&'s
     Entry { class, aliases, make: |c| Ok(Arc::new(M::from_config(c)?)) }
 }
 
-static REGISTRY: LazyLock<Vec<Entry<dyn MetricRule>>> = LazyLock::new(|| vec![entry::<Mean>("Mean", &[])]);
+static REGISTRY: LazyLock<Vec<Entry<dyn MetricRule>>> = LazyLock::new(|| {
+    vec![
+        entry::<Mean>("Mean", &[]),
+        entry::<Accuracy>("Accuracy", &[]),
+        entry::<BinaryAccuracy>("BinaryAccuracy", &["binary_accuracy"]),
+        entry::<CategoricalAccuracy>("CategoricalAccuracy", &["categorical_accuracy"]),
+        entry::<SparseCategoricalAccuracy>("SparseCategoricalAccuracy", &["sparse_categorical_accuracy"]),
+        entry::<TopKCategoricalAccuracy>("TopKCategoricalAccuracy", &["top_k_categorical_accuracy"]),
+        entry::<SparseTopKCategoricalAccuracy>("SparseTopKCategoricalAccuracy", &["sparse_top_k_categorical_accuracy"]),
+        entry::<MeanSquaredError>("MeanSquaredError", &["mean_squared_error", "mse", "MSE"]),
+        entry::<RootMeanSquaredError>("RootMeanSquaredError", &["rmse", "RMSE"]),
+        entry::<MeanAbsoluteError>("MeanAbsoluteError", &["mean_absolute_error", "mae", "MAE"]),
+        entry::<MeanAbsolutePercentageError>(
+            "MeanAbsolutePercentageError",
+            &["mean_absolute_percentage_error", "mape", "MAPE"],
+        ),
+        entry::<MeanSquaredLogarithmicError>(
+            "MeanSquaredLogarithmicError",
+            &["mean_squared_logarithmic_error", "msle", "MSLE"],
+        ),
+        entry::<LogCoshError>("LogCoshError", &["log_cosh", "logcosh"]),
+        entry::<Hinge>("Hinge", &["hinge"]),
+        entry::<SquaredHinge>("SquaredHinge", &["squared_hinge"]),
+        entry::<CategoricalHinge>("CategoricalHinge", &["categorical_hinge"]),
+        entry::<KLDivergence>("KLDivergence", &["kl_divergence", "kld", "KLD"]),
+        entry::<Poisson>("Poisson", &["poisson"]),
+        entry::<CosineSimilarity>("CosineSimilarity", &["cosine_similarity"]),
+        entry::<BinaryCrossentropy>("BinaryCrossentropy", &["binary_crossentropy", "bce", "BCE"]),
+        entry::<CategoricalCrossentropy>("CategoricalCrossentropy", &["categorical_crossentropy"]),
+        entry::<SparseCategoricalCrossentropy>("SparseCategoricalCrossentropy", &["sparse_categorical_crossentropy"]),
+        entry::<TruePositives>("TruePositives", &[]),
+        entry::<FalsePositives>("FalsePositives", &[]),
+        entry::<TrueNegatives>("TrueNegatives", &[]),
+        entry::<FalseNegatives>("FalseNegatives", &[]),
+        entry::<Precision>("Precision", &["precision"]),
+        entry::<Recall>("Recall", &["recall"]),
+        entry::<Auc>("AUC", &["auc"]),
+    ]
+});

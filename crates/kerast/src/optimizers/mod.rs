@@ -1,17 +1,26 @@
 //! Optimizers: one pure function from weight, gradient and slots to new weight and slots, traced into the training step.
 //!
-//! What all optimizers share (clipping, weight decay, moving averages, accumulation) is in `shared`; an optimizer's own file has
+//! What all optimizers share (clipping, weight decay, moving averages, accumulation) is in `apply`; an optimizer's own file has
 //! its formula only.
 
+mod adagrad;
+mod adam;
+mod adamax;
+mod apply;
 mod common;
+mod rmsprop;
 pub mod schedules;
 mod sgd;
 
-pub use common::{LearningRate, Update};
+pub use adagrad::{Adadelta, Adagrad};
+pub use adam::{Adam, AdamW};
+pub use adamax::{Adamax, Nadam};
+pub use apply::{StateVariable, WeightInfo, apply, state_variables};
+pub use common::{Common, LearningRate, Update};
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
 use crate::config::{Config, Entry, FromConfig, family};
-use common::Common;
 use kerast_graph::{Type, Var};
 use std::sync::{Arc, LazyLock};
 
@@ -24,12 +33,14 @@ pub struct SlotSpec {
     pub ty: Type,
     /// Its first value.
     pub initial: f64,
+    /// Starts with the weight's value instead.
+    pub from_weight: bool,
 }
 
 impl SlotSpec {
     /// A slot of the weight's type that starts with `initial`.
     pub fn like(name: &'static str, weight: &Type, initial: f64) -> SlotSpec {
-        SlotSpec { name, ty: weight.clone(), initial }
+        SlotSpec { name, ty: weight.clone(), initial, from_weight: false }
     }
 }
 
@@ -40,6 +51,11 @@ pub trait OptimizerRule: Config {
 
     /// The slots of a weight.
     fn slots(&self, weight: &Type) -> Vec<SlotSpec>;
+
+    /// Whether weight decay is applied by the shell; optimizers that decay inside their formula say no.
+    fn decays(&self) -> bool {
+        true
+    }
 
     /// State that is not any weight's: names and first values of f32 scalars.
     fn globals(&self) -> Vec<(&'static str, f64)> {
@@ -67,4 +83,15 @@ fn entry<O: OptimizerRule + FromConfig>(
     Entry { class, aliases, make: |c| Ok(Arc::new(O::from_config(c)?)) }
 }
 
-static REGISTRY: LazyLock<Vec<Entry<dyn OptimizerRule>>> = LazyLock::new(|| vec![entry::<Sgd>("SGD", &["sgd"])]);
+static REGISTRY: LazyLock<Vec<Entry<dyn OptimizerRule>>> = LazyLock::new(|| {
+    vec![
+        entry::<Sgd>("SGD", &["sgd"]),
+        entry::<RmsProp>("RMSprop", &["rmsprop"]),
+        entry::<Adam>("Adam", &["adam"]),
+        entry::<AdamW>("AdamW", &["adamw"]),
+        entry::<Adadelta>("Adadelta", &["adadelta"]),
+        entry::<Adagrad>("Adagrad", &["adagrad"]),
+        entry::<Adamax>("Adamax", &["adamax"]),
+        entry::<Nadam>("Nadam", &["nadam"]),
+    ]
+});

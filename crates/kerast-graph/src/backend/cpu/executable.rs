@@ -125,6 +125,20 @@ impl Run {
         self.session.buffer_mut(self.executable.parameters[parameter].0)
     }
 
+    /// The memory of a parameter.
+    pub fn parameter(&self, parameter: usize) -> Option<&Buffer> {
+        self.session.buffer(self.executable.parameters[parameter].0)
+    }
+
+    /// Gives a parameter memory of the program's own, to be filled by the caller, in place of shared memory.
+    pub fn own(&mut self, parameter: usize) -> Result<()> {
+        let (slot, ty) = &self.executable.parameters[parameter];
+        let refuse = || Error::new(ErrorKind::Argument, format!("not enough memory for {ty}"));
+        let buffer = Buffer::try_zeroed(ty.bytes()).ok_or_else(refuse)?;
+        self.session.put(*slot, buffer);
+        Ok(())
+    }
+
     /// Runs the program. Every donated parameter must have been set.
     pub fn run(&mut self) {
         self.session.run();

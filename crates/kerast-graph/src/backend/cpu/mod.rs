@@ -16,6 +16,7 @@ use crate::ir::graph::{Graph, ValueId};
 use crate::passes;
 use crate::tensor::Tensor;
 use jobs::Job;
+use kerast_kernels::control::Part;
 use kerast_kernels::machine::{Place, Program, Step};
 use kerast_kernels::map::{Access, MapBuilder};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 /// Compiles a graph. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
 pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
     let graph = passes::run(graph)?;
-    let units = order::schedule(&graph, units::partition(&graph))?;
+    let units = order::schedule(&graph, units::partition(&graph)?)?;
     let results: Vec<ValueId> = graph.results.iter().map(|&v| units.root(&graph, v)).collect();
     let jobs = jobs::jobs(&graph, units);
     let mut memory = memory::plan(&graph, &jobs, &results, donations);
@@ -70,6 +71,17 @@ fn place(places: &[Option<Place>], v: ValueId) -> Result<Place> {
 fn step(job: Job, scratch: Place, places: &[Option<Place>]) -> Result<Step> {
     let all = |ids: &[ValueId]| ids.iter().map(|&v| place(places, v)).collect::<Result<Vec<_>>>();
     Ok(Step { inputs: all(&job.inputs)?, outputs: all(&job.outputs)?, kernel: job.kernel, scratch, label: job.label })
+}
+
+/// A nested graph as a part of a kernel.
+pub(crate) fn part(graph: &Graph) -> Result<Part> {
+    let e = compile(graph, &[])?;
+    Ok(Part {
+        parameters: e.parameters.iter().map(|p| p.0).collect(),
+        results: e.results.iter().map(|r| r.0).collect(),
+        constants: e.constants.iter().map(|(s, t)| (*s, t.buffer().clone())).collect(),
+        program: e.program,
+    })
 }
 
 /// Runs a graph once on these arguments; for tests and for small jobs.

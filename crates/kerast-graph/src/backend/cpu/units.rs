@@ -4,6 +4,7 @@
 //! them. Values that cost nothing to make again (broadcasts, small constants, counters) belong to no unit: every reader makes
 //! them for itself.
 
+use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Cpu;
 use crate::ir::types::Type;
@@ -48,7 +49,7 @@ pub(super) fn cpu_of(graph: &Graph, node: &Node) -> Cpu {
 }
 
 /// Partitions the nodes into units.
-pub(super) fn partition(graph: &Graph) -> Units {
+pub(super) fn partition(graph: &Graph) -> Result<Units> {
     let n = graph.nodes().len();
     let mut p = Partition {
         graph,
@@ -56,6 +57,9 @@ pub(super) fn partition(graph: &Graph) -> Units {
         of_node: vec![None; n],
         cpu: graph.nodes().iter().map(|node| Some(cpu_of(graph, node))).collect(),
     };
+    if let Some(Some(Cpu::Failed(e))) = p.cpu.iter().find(|c| matches!(c, Some(Cpu::Failed(_)))) {
+        return Err(e.clone());
+    }
     for i in 0..n {
         p.add(i);
     }
@@ -64,7 +68,7 @@ pub(super) fn partition(graph: &Graph) -> Units {
         p.store(v);
     }
     p.attach_epilogues();
-    Units { units: p.units, of_node: p.of_node, cpu: p.cpu }
+    Ok(Units { units: p.units, of_node: p.of_node, cpu: p.cpu })
 }
 
 struct Partition<'a> {

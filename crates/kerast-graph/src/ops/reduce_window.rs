@@ -1,0 +1,260 @@
+//! Reductions over windows, and the op that sends cotangents back to the largest element of each.
+//!
+//! `dx` of a window sum spreads `dy` over the windows: padded by the strides and summed over reversed windows. `dx` of a maximum goes
+//! to the first largest element (`select_and_scatter`); of a product there is none.
+
+use crate::autodiff::Vjp;
+use crate::error::Result;
+use crate::ir::attributes::Attributes;
+use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
+use crate::ir::types::Type;
+use crate::ir::var::Var;
+use crate::ops::ReduceKind;
+use crate::tensor::Tensor;
+use kerast_kernels::dtype::DType;
+use kerast_kernels::window::{self, WindowAxis};
+
+/// One axis of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowDim {
+    /// Length.
+    pub size: usize,
+    /// Step.
+    pub stride: usize,
+    /// Distance between elements of the operand.
+    pub base_dilation: usize,
+    /// Distance between elements of the window.
+    pub window_dilation: usize,
+    /// Padding before and after.
+    pub padding: (i64, i64),
+}
+
+impl Default for WindowDim {
+    fn default() -> Self {
+        WindowDim { size: 1, stride: 1, base_dilation: 1, window_dilation: 1, padding: (0, 0) }
+    }
+}
+
+fn axes(dims: &[WindowDim], x: &[usize]) -> Vec<WindowAxis> {
+    dims.iter()
+        .zip(x)
+        .map(|(d, &input)| WindowAxis {
+            input,
+            size: d.size,
+            stride: d.stride,
+            base_dilation: d.base_dilation,
+            dilation: d.window_dilation,
+            low: d.padding.0,
+            high: d.padding.1,
+        })
+        .collect()
+}
+
+fn outputs(name: &str, dims: &[WindowDim], x: &Type) -> Result<Vec<usize>> {
+    let sane = dims.len() == x.rank()
+        && dims.iter().all(|d| d.size > 0 && d.stride > 0 && d.base_dilation > 0 && d.window_dilation > 0);
+    if !sane {
+        return Err(shape_error(name, format!("a window of {} axes with positive sizes is needed for {x}", x.rank())));
+    }
+    Ok(axes(dims, &x.shape).iter().map(WindowAxis::output).collect())
+}
+
+fn write(dims: &[WindowDim]) -> Attributes {
+    let flat: Vec<i64> = dims
+        .iter()
+        .flat_map(|d| {
+            [d.size as i64, d.stride as i64, d.base_dilation as i64, d.window_dilation as i64, d.padding.0, d.padding.1]
+        })
+        .collect();
+    Attributes::none().with("dims", &flat)
+}
+
+fn read(a: &Attributes) -> Result<Vec<WindowDim>> {
+    let size = |v: i64| usize::try_from(v).map_err(|_| shape_error("window", "a negative size"));
+    let flat = a.ints("dims")?;
+    let dims = flat.chunks_exact(6).map(|c| {
+        Ok(WindowDim {
+            size: size(c[0])?,
+            stride: size(c[1])?,
+            base_dilation: size(c[2])?,
+            window_dilation: size(c[3])?,
+            padding: (c[4], c[5]),
+        })
+    });
+    dims.collect()
+}
+
+/// A reduction of every window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReduceWindow {
+    /// Which reduction.
+    pub kind: ReduceKind,
+    /// The window, axis by axis.
+    pub dims: Vec<WindowDim>,
+}
+
+impl OpRule for ReduceWindow {
+    fn name(&self) -> &'static str {
+        "reduce_window"
+    }
+
+    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>> {
+        let [x] = x else { return Err(shape_error("reduce_window", "takes one operand")) };
+        if matches!(self.kind, ReduceKind::Any | ReduceKind::All) || x.dtype == DType::Bool {
+            return Err(dtype_error("reduce_window", "takes sums, products, maxima and minima of numbers"));
+        }
+        Ok(vec![Type::new(x.dtype, outputs("reduce_window", &self.dims, x)?)])
+    }
+
+    fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
+        let (x, dy) = (cx.x(0), cx.dy(0));
+        match self.kind {
+            ReduceKind::Sum => vec![Some(spread(&self.dims, x.shape(), &dy))],
+            ReduceKind::Max | ReduceKind::Min => {
+                let largest = self.kind == ReduceKind::Max;
+                vec![Some(x.apply(SelectAndScatter { largest, dims: self.dims.clone() }, &[&dy]))]
+            }
+            _ => cx.none(),
+        }
+    }
+
+    fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
+        let x = operands[0];
+        Cpu::Kernel(Box::new(window::Window::new(x.dtype, self.kind, &axes(&self.dims, &x.shape))))
+    }
+
+    fn attributes(&self) -> Attributes {
+        write(&self.dims).with("kind", self.kind.name())
+    }
+
+    fn parse(name: &str, a: &Attributes) -> Result<Option<Self>> {
+        if name != "reduce_window" {
+            return Ok(None);
+        }
+        let word = a.word("kind")?;
+        let kind =
+            ReduceKind::ALL.iter().find(|k| k.name() == word).ok_or_else(|| dtype_error(name, "unknown kind"))?;
+        Ok(Some(ReduceWindow { kind: *kind, dims: read(a)? }))
+    }
+
+    fn samples() -> Vec<Sample> {
+        let x = sample_operand();
+        let mut all = vec![];
+        for kind in [ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min, ReduceKind::Product] {
+            for dims in sample_windows() {
+                let op = ReduceWindow { kind, dims };
+                let gradient = (kind != ReduceKind::Product).then_some(1e-2);
+                all.push(Sample { op: op.clone().into(), operands: vec![x.clone()], gradient });
+                all.push(Sample::flat(op, vec![x.cast(DType::I32)]));
+            }
+        }
+        all
+    }
+}
+
+fn sample_operand() -> Tensor {
+    let values: Vec<f32> = (0..60).map(|i| ((i * 37) % 61) as f32 * 0.25 - 7.0).collect();
+    Tensor::new(&[1, 5, 6, 2], &values).expect("60 values")
+}
+
+fn sample_windows() -> Vec<Vec<WindowDim>> {
+    let unit = WindowDim::default();
+    let w = |size, stride, padding| WindowDim { size, stride, padding, ..unit };
+    vec![
+        vec![unit, w(2, 2, (0, 0)), w(2, 2, (0, 0)), unit],
+        vec![unit, w(3, 2, (1, 1)), w(2, 1, (0, 1)), unit],
+        vec![unit, WindowDim { window_dilation: 2, ..w(2, 1, (0, 0)) }, w(3, 3, (0, 0)), unit],
+        vec![unit, unit, w(3, 2, (0, 0)), w(2, 1, (0, 0))],
+    ]
+}
+
+/// Every element of `dy` added to all elements of its window.
+fn spread(dims: &[WindowDim], x: &[usize], dy: &Var) -> Var {
+    let (mut low, mut high, mut interior, mut back) = (vec![], vec![], vec![], vec![]);
+    for (i, d) in dims.iter().enumerate() {
+        let window = (d.size as i64 - 1) * d.window_dilation as i64;
+        let full = if x[i] == 0 { 0 } else { (x[i] as i64 - 1) * d.base_dilation as i64 + 1 };
+        let n = dy.shape()[i] as i64;
+        let spread = if n == 0 { 0 } else { (n - 1) * d.stride as i64 + 1 };
+        let before = window - d.padding.0;
+        low.push(before);
+        interior.push(d.stride - 1);
+        high.push(full + window - spread - before);
+        // Stepping by the base dilation reads only the places of real elements.
+        back.push(WindowDim {
+            size: d.size,
+            stride: d.base_dilation,
+            window_dilation: d.window_dilation,
+            ..WindowDim::default()
+        });
+    }
+    let padded = dy.pad(&dy.constant_like(0.0), &low, &high, &interior);
+    padded.reduce_window(ReduceKind::Sum, &back)
+}
+
+/// Each element of the second operand is added where the first operand's window has its first largest (or smallest) element.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectAndScatter {
+    /// The largest, else the smallest.
+    pub largest: bool,
+    /// The window, axis by axis.
+    pub dims: Vec<WindowDim>,
+}
+
+impl OpRule for SelectAndScatter {
+    fn name(&self) -> &'static str {
+        "select_and_scatter"
+    }
+
+    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>> {
+        let [x, source] = x else { return Err(shape_error(self.name(), "takes an operand and a source")) };
+        let want = Type::new(x.dtype, outputs(self.name(), &self.dims, x)?);
+        match **source == want {
+            true => Ok(vec![(*x).clone()]),
+            false => {
+                Err(shape_error(self.name(), "the source has one element per window").expected(want).received(source))
+            }
+        }
+    }
+
+    /// Linear in the source; its transpose would read the operand's choice again. No layer needs it.
+    fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
+        cx.none()
+    }
+
+    fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
+        let x = operands[0];
+        Cpu::Kernel(Box::new(window::SelectAndScatter::new(x.dtype, self.largest, &axes(&self.dims, &x.shape))))
+    }
+
+    fn attributes(&self) -> Attributes {
+        write(&self.dims).with("largest", self.largest)
+    }
+
+    fn parse(name: &str, a: &Attributes) -> Result<Option<Self>> {
+        if name != "select_and_scatter" {
+            return Ok(None);
+        }
+        Ok(Some(SelectAndScatter { largest: a.flag("largest")?, dims: read(a)? }))
+    }
+
+    fn samples() -> Vec<Sample> {
+        let x = sample_operand();
+        let ty = Type::new(x.dtype(), x.shape());
+        let one = |dims: Vec<WindowDim>| {
+            let shape = outputs("sample", &dims, &ty).expect("valid");
+            let n: usize = shape.iter().product();
+            let source = Tensor::new(&shape, &(0..n).map(|i| i as f32 + 1.0).collect::<Vec<_>>()).expect("n values");
+            Sample::flat(SelectAndScatter { largest: true, dims }, vec![x.clone(), source])
+        };
+        sample_windows().into_iter().map(one).collect()
+    }
+}
+
+impl Var {
+    /// StableHLO's `reduce_window`, one [`WindowDim`] per axis.
+    #[track_caller]
+    pub fn reduce_window(&self, kind: ReduceKind, dims: &[WindowDim]) -> Var {
+        self.apply(ReduceWindow { kind, dims: dims.to_vec() }, &[])
+    }
+}

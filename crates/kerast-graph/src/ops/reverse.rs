@@ -1,0 +1,70 @@
+//! Axes backwards; `dx` is `dy` backwards.
+
+use crate::autodiff::Vjp;
+use crate::error::Result;
+use crate::ir::attributes::Attributes;
+use crate::ir::op::{Cpu, OpRule, Sample, shape_error};
+use crate::ir::types::Type;
+use crate::ir::var::Var;
+use crate::tensor::Tensor;
+use kerast_kernels::copy::Strided;
+
+/// Axes backwards.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reverse(
+    /// The axes, increasing.
+    pub Vec<usize>,
+);
+
+impl OpRule for Reverse {
+    fn name(&self) -> &'static str {
+        "reverse"
+    }
+
+    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>> {
+        match x {
+            [x] if self.0.windows(2).all(|w| w[0] < w[1]) && self.0.iter().all(|&a| a < x.rank()) => {
+                Ok(vec![(*x).clone()])
+            }
+            _ => Err(shape_error("reverse", format!("axes {:?} do not exist in {x:?}", self.0))),
+        }
+    }
+
+    fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
+        vec![Some(cx.dy(0).reverse(&self.0))]
+    }
+
+    fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
+        Cpu::Kernel(Box::new(Strided::reverse(operands[0].dtype.size(), &operands[0].shape, &self.0)))
+    }
+
+    fn attributes(&self) -> Attributes {
+        Attributes::none().with("axes", &self.0)
+    }
+
+    fn parse(name: &str, a: &Attributes) -> Result<Option<Self>> {
+        if name != "reverse" {
+            return Ok(None);
+        }
+        Ok(Some(Reverse(a.sizes("axes")?)))
+    }
+
+    fn samples() -> Vec<Sample> {
+        let x = Tensor::new(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("six values");
+        vec![
+            Sample::new(Reverse(vec![0]), vec![x.clone()]),
+            Sample::new(Reverse(vec![0, 1]), vec![x.clone()]),
+            Sample::flat(Reverse(vec![1]), vec![x.cast(crate::DType::U8)]),
+        ]
+    }
+}
+
+impl Var {
+    /// Axes backwards.
+    #[track_caller]
+    pub fn reverse(&self, axes: &[usize]) -> Var {
+        let mut axes = axes.to_vec();
+        axes.sort_unstable();
+        self.apply(Reverse(axes), &[])
+    }
+}

@@ -1,0 +1,13 @@
+//! Every layer: one line each. The registry drives loading, the support table and the contract tests.
+
+use super::core::{Dense, Input};
+use super::layer::{LayerRule, entry};
+use crate::config::Entry;
+use std::sync::LazyLock;
+
+static REGISTRY: LazyLock<Vec<Entry<dyn LayerRule>>> =
+    LazyLock::new(|| vec![entry::<Input>("InputLayer"), entry::<Dense>("Dense")]);
+
+pub(super) fn registry() -> &'static [Entry<dyn LayerRule>] {
+    &REGISTRY
+}

@@ -1,0 +1,223 @@
+//! Symbols: the values of a functional model before it has data. Applying a layer to symbols gives symbols.
+//!
+//! A fault (a shape that does not fit, an unknown name) travels with the symbol and is returned by `Model::new`, so that the lines
+//! that build a network need no `?`.
+
+use crate::layers::cell::Step;
+use crate::layers::{LayerRef, LayerRule, Shape, Variable};
+use crate::{DType, Error, ErrorKind, Result};
+use kerast_graph::{Trace, Type, Var};
+use std::sync::Arc;
+
+/// A value of a functional model: shape and element type, and which layer makes it.
+#[derive(Clone)]
+pub struct Symbol {
+    pub(crate) node: Arc<Node>,
+    pub(crate) index: usize,
+}
+
+/// One use of a layer.
+pub struct Node {
+    pub(crate) layer: LayerRef,
+    pub(crate) inputs: Vec<Symbol>,
+    pub(crate) outputs: Vec<(Shape, DType)>,
+    pub(crate) fault: Option<Error>,
+}
+
+impl Symbol {
+    /// Its shape, batch axis first.
+    pub fn shape(&self) -> Shape {
+        self.node.outputs.get(self.index).map_or_else(Vec::new, |o| o.0.clone())
+    }
+
+    /// Its element type.
+    pub fn dtype(&self) -> DType {
+        self.node.outputs.get(self.index).map_or(DType::F32, |o| o.1)
+    }
+
+    /// This symbol through a layer: a shorthand for `layer.apply(&self)`.
+    #[track_caller]
+    pub fn through(&self, layer: impl IntoLayer) -> Symbol {
+        first(call(&layer.into_layer(), &[self.clone()]))
+    }
+}
+
+impl std::fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "<Symbol shape={}, dtype={}, from {}>",
+            crate::layers::show(&self.shape()),
+            self.dtype(),
+            self.node.layer.name()
+        )
+    }
+}
+
+/// What can stand where a layer is wanted: a layer, a shared layer, a model.
+pub trait IntoLayer {
+    /// The layer in use.
+    fn into_layer(self) -> LayerRef;
+}
+
+impl<L: LayerRule + 'static> IntoLayer for L {
+    #[track_caller]
+    fn into_layer(self) -> LayerRef {
+        LayerRef::new(Arc::new(self))
+    }
+}
+
+impl IntoLayer for LayerRef {
+    fn into_layer(self) -> LayerRef {
+        self
+    }
+}
+
+impl IntoLayer for &LayerRef {
+    fn into_layer(self) -> LayerRef {
+        self.clone()
+    }
+}
+
+/// What a layer can be applied to: one symbol, or several.
+pub trait Symbols {
+    /// The symbols in order.
+    fn symbols(&self) -> Vec<Symbol>;
+}
+
+impl Symbols for &Symbol {
+    fn symbols(&self) -> Vec<Symbol> {
+        vec![(*self).clone()]
+    }
+}
+impl Symbols for Symbol {
+    fn symbols(&self) -> Vec<Symbol> {
+        vec![self.clone()]
+    }
+}
+impl<const N: usize> Symbols for [&Symbol; N] {
+    fn symbols(&self) -> Vec<Symbol> {
+        self.iter().map(|s| (*s).clone()).collect()
+    }
+}
+impl<const N: usize> Symbols for &[&Symbol; N] {
+    fn symbols(&self) -> Vec<Symbol> {
+        self.iter().map(|s| (*s).clone()).collect()
+    }
+}
+impl Symbols for &[Symbol] {
+    fn symbols(&self) -> Vec<Symbol> {
+        self.to_vec()
+    }
+}
+impl Symbols for &Vec<Symbol> {
+    fn symbols(&self) -> Vec<Symbol> {
+        self.to_vec()
+    }
+}
+impl Symbols for (&Symbol, &Symbol) {
+    fn symbols(&self) -> Vec<Symbol> {
+        vec![self.0.clone(), self.1.clone()]
+    }
+}
+
+/// Applies layers to symbols.
+pub trait Apply: IntoLayer + Sized {
+    /// The output of this layer for these inputs.
+    #[track_caller]
+    fn apply(self, inputs: impl Symbols) -> Symbol {
+        first(call(&self.into_layer(), &inputs.symbols()))
+    }
+
+    /// All outputs of this layer for these inputs.
+    #[track_caller]
+    fn apply_many(self, inputs: impl Symbols) -> Vec<Symbol> {
+        call(&self.into_layer(), &inputs.symbols())
+    }
+
+    /// The layer in use, to be applied several times with the same weights.
+    #[track_caller]
+    fn shared(self) -> LayerRef {
+        self.into_layer()
+    }
+}
+
+impl<L: IntoLayer> Apply for L {}
+
+fn first(mut all: Vec<Symbol>) -> Symbol {
+    all.swap_remove(0)
+}
+
+/// One more use of a layer.
+pub(crate) fn call(layer: &LayerRef, inputs: &[Symbol]) -> Vec<Symbol> {
+    let earlier = inputs.iter().find_map(|s| s.node.fault.clone());
+    let types: Vec<(Shape, DType)> = inputs.iter().map(|s| (s.shape(), s.dtype())).collect();
+    let made = match earlier {
+        Some(e) => Err(e),
+        None => infer(layer, &types).map_err(|e| locate(layer, inputs, e)),
+    };
+    let (outputs, fault) = match made {
+        Ok(outputs) => (outputs, None),
+        Err(e) => (vec![(vec![], DType::F32)], Some(e)),
+    };
+    let count = outputs.len().max(1);
+    let node = Arc::new(Node { layer: layer.clone(), inputs: inputs.to_vec(), outputs, fault });
+    (0..count).map(|index| Symbol { node: node.clone(), index }).collect()
+}
+
+/// Adds the layer, and what it was fed from, to a fault.
+fn locate(layer: &LayerRef, inputs: &[Symbol], e: Error) -> Error {
+    let from: Vec<String> = inputs
+        .iter()
+        .map(|s| format!("{}, coming from {}", crate::layers::show(&s.shape()), s.node.layer.title()))
+        .collect();
+    let e = match e.get("received") {
+        Some(_) => e,
+        None => e.received(from.join("\n")),
+    };
+    layer.locate(e, "")
+}
+
+/// The shapes and types of a layer's outputs, found by tracing it: axes that change when unknown axes change are unknown.
+pub(crate) fn infer(layer: &LayerRef, inputs: &[(Shape, DType)]) -> Result<Vec<(Shape, DType)>> {
+    if layer.rule().class_name() == "InputLayer" {
+        return Ok(inputs.to_vec());
+    }
+    let shapes: Vec<Shape> = inputs.iter().map(|i| i.0.clone()).collect();
+    layer.build(&shapes, crate::seed())?;
+    let one = trace_shapes(layer, inputs, 0)?;
+    let two = trace_shapes(layer, inputs, 1)?;
+    let merge = |(a, b): (Type, Type)| {
+        let dims = a.shape.iter().zip(&b.shape).map(|(x, y)| (x == y).then_some(*x)).collect();
+        (dims, a.dtype)
+    };
+    if one.iter().zip(&two).any(|(a, b)| a.rank() != b.rank()) {
+        return Err(Error::new(ErrorKind::Shape, "the number of axes of the output depends on the batch size"));
+    }
+    Ok(one.into_iter().zip(two).map(merge).collect())
+}
+
+/// Stand-ins for unknown axes: two different sizes for each axis, large enough for any window.
+fn stand_in(axis: usize, round: usize) -> usize {
+    match axis {
+        0 => 2 + round,
+        _ => 96 + 32 * round + 8 * axis,
+    }
+}
+
+fn trace_shapes(layer: &LayerRef, inputs: &[(Shape, DType)], round: usize) -> Result<Vec<Type>> {
+    let trace = Trace::new();
+    let variables = layer.variables();
+    let values: Vec<Var> = variables.iter().map(|v| trace.parameter(v.ty())).collect();
+    let concrete = |s: &Shape| s.iter().enumerate().map(|(i, d)| d.unwrap_or(stand_in(i, round))).collect::<Vec<_>>();
+    let xs: Vec<Var> = inputs.iter().map(|(s, d)| trace.parameter(Type::new(*d, concrete(s)))).collect();
+    let mut step = Step::new(&trace, false, &variables, &values, None);
+    let (outputs, _) = layer.invoke(&mut step, &xs, &vec![None; xs.len()])?;
+    Ok(outputs.iter().map(Var::ty).collect())
+}
+
+/// Every variable that these cells have, each once, in order.
+pub(crate) fn variables_of(cells: &[LayerRef]) -> Vec<Variable> {
+    let mut seen = std::collections::HashSet::new();
+    cells.iter().flat_map(|c| c.variables()).filter(|v| seen.insert(v.id())).collect()
+}

@@ -1,0 +1,368 @@
+//! `fit`: epochs over the data, validation, callbacks, progress.
+
+use super::arrays::{Arrays, IntoArrays};
+use super::batches::{self, Samples};
+use super::history::{History, Logs};
+use super::program::Array;
+use super::step::{Mode, Signature};
+use crate::callbacks::{Callback, Control};
+use crate::models::{Model, OutputRules};
+use crate::progress::Progress;
+use crate::{Error, ErrorKind, Result, Tensor};
+use kerast_graph::Type;
+use kerast_graph::backend::cpu;
+use kerast_kernels::rows::take_rows;
+
+/// The settings of a training run, started by [`Fit::run`]. Defaults are Keras'.
+#[must_use = "start training with `.run()?`"]
+pub struct Fit<'a> {
+    model: &'a mut Model,
+    x: Result<Arrays>,
+    y: Result<Arrays>,
+    batch_size: usize,
+    epochs: usize,
+    initial_epoch: usize,
+    verbose: u8,
+    validation_split: f64,
+    validation_data: Option<(Result<Arrays>, Result<Arrays>)>,
+    validation_weight: Option<Result<Arrays>>,
+    validation_batch_size: Option<usize>,
+    validation_freq: usize,
+    shuffle: bool,
+    class_weight: Vec<(i64, f64)>,
+    sample_weight: Option<Result<Arrays>>,
+    steps_per_epoch: Option<usize>,
+    callbacks: Vec<Box<dyn Callback + 'a>>,
+}
+
+impl<'a> Fit<'a> {
+    pub(crate) fn new(model: &'a mut Model, x: Result<Arrays>, y: Result<Arrays>) -> Fit<'a> {
+        Fit {
+            model,
+            x,
+            y,
+            batch_size: 32,
+            epochs: 1,
+            initial_epoch: 0,
+            verbose: 1,
+            validation_split: 0.0,
+            validation_data: None,
+            validation_weight: None,
+            validation_batch_size: None,
+            validation_freq: 1,
+            shuffle: true,
+            class_weight: vec![],
+            sample_weight: None,
+            steps_per_epoch: None,
+            callbacks: vec![],
+        }
+    }
+
+    /// Samples per update.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.batch_size = samples;
+        self
+    }
+
+    /// Passes over the data; the number of the last epoch, if it starts later.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// The number of the first epoch, for runs that go on.
+    pub fn initial_epoch(mut self, epoch: usize) -> Self {
+        self.initial_epoch = epoch;
+        self
+    }
+
+    /// 0: silent, 1: a progress bar, 2: a line per epoch.
+    pub fn verbose(mut self, verbose: u8) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// The last part of the data is kept for validation: 0.2 keeps a fifth.
+    pub fn validation_split(mut self, part: f64) -> Self {
+        self.validation_split = part;
+        self
+    }
+
+    /// Data for validation.
+    pub fn validation_data(mut self, x: impl IntoArrays, y: impl IntoArrays) -> Self {
+        self.validation_data = Some((x.arrays(), y.arrays()));
+        self
+    }
+
+    /// Weights of the validation samples.
+    pub fn validation_sample_weight(mut self, weights: impl IntoArrays) -> Self {
+        self.validation_weight = Some(weights.arrays());
+        self
+    }
+
+    /// Samples per batch of validation; the training batch size unless given.
+    pub fn validation_batch_size(mut self, samples: usize) -> Self {
+        self.validation_batch_size = Some(samples);
+        self
+    }
+
+    /// Validate after every so many epochs.
+    pub fn validation_freq(mut self, epochs: usize) -> Self {
+        self.validation_freq = epochs;
+        self
+    }
+
+    /// Another order of samples in every epoch.
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// What samples of a class count.
+    pub fn class_weight<const N: usize>(mut self, weights: [(i64, f64); N]) -> Self {
+        self.class_weight = weights.to_vec();
+        self
+    }
+
+    /// What each sample counts.
+    pub fn sample_weight(mut self, weights: impl IntoArrays) -> Self {
+        self.sample_weight = Some(weights.arrays());
+        self
+    }
+
+    /// An epoch ends after so many batches.
+    pub fn steps_per_epoch(mut self, steps: usize) -> Self {
+        self.steps_per_epoch = Some(steps);
+        self
+    }
+
+    /// Adds a callback; `&mut callback` keeps it usable afterwards.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Trains.
+    pub fn run(mut self) -> Result<History> {
+        self.check()?;
+        let (train, validation) = self.data()?;
+        let mut session = Session {
+            batch: self.batch_size,
+            validation_batch: self.validation_batch_size.unwrap_or(self.batch_size),
+            model: self.model,
+            train,
+            validation,
+            callbacks: self.callbacks,
+            shuffle: self.shuffle,
+            steps: self.steps_per_epoch,
+            control: Control::default(),
+        };
+        let mut progress = Progress::stdout(self.verbose, self.epochs);
+        session.run(self.initial_epoch, self.epochs, self.validation_freq, &mut progress)
+    }
+
+    fn check(&self) -> Result<()> {
+        let at_least_one = |what: &str, n: usize| match n {
+            0 => Err(Error::new(ErrorKind::Argument, format!("`{what}` must be at least 1")).received(0)),
+            _ => Ok(()),
+        };
+        at_least_one("batch_size", self.batch_size)?;
+        at_least_one("validation_freq", self.validation_freq)?;
+        if let Some(n) = self.validation_batch_size {
+            at_least_one("validation_batch_size", n)?;
+        }
+        if let Some(n) = self.steps_per_epoch {
+            at_least_one("steps_per_epoch", n)?;
+        }
+        if self.verbose > 2 {
+            return Err(Error::new(ErrorKind::Argument, "`verbose` must be 0, 1 or 2").received(self.verbose));
+        }
+        if !(0.0..1.0).contains(&self.validation_split) {
+            return Err(Error::new(ErrorKind::Argument, "`validation_split` must lie between 0 and 1")
+                .received(self.validation_split));
+        }
+        self.model.compiled().map(|_| ())
+    }
+
+    fn data(&mut self) -> Result<(Samples, Option<Samples>)> {
+        let x = self.x.clone()?;
+        let y = self.y.clone()?;
+        let weights = self.sample_weight.clone().transpose()?;
+        self.model.build_for(&x)?;
+        let rules = rules(self.model)?;
+        let network = self.model.network()?;
+        let all = batches::samples(&network, &rules, &x, &y, weights.as_ref(), &self.class_weight)?;
+        if let Some((vx, vy)) = &self.validation_data {
+            let weights = self.validation_weight.clone().transpose()?;
+            let v = batches::samples(&network, &rules, &vx.clone()?, &vy.clone()?, weights.as_ref(), &[])?;
+            return Ok((all, Some(v)));
+        }
+        if self.validation_split == 0.0 {
+            return Ok((all, None));
+        }
+        let n = all.len();
+        let cut = (n as f64 * (1.0 - self.validation_split)).floor() as usize;
+        if cut == 0 || cut == n {
+            return Err(Error::new(ErrorKind::Argument, "`validation_split` leaves no sample on one side")
+                .received(format!("{} of {n} samples", self.validation_split))
+                .repair("a larger data set, another split, or `.validation_data(…)`"));
+        }
+        Ok((all.range(0, cut)?, Some(all.range(cut, n)?)))
+    }
+}
+
+/// A running training.
+struct Session<'a> {
+    model: &'a mut Model,
+    train: Samples,
+    validation: Option<Samples>,
+    batch: usize,
+    validation_batch: usize,
+    callbacks: Vec<Box<dyn Callback + 'a>>,
+    shuffle: bool,
+    steps: Option<usize>,
+    control: Control,
+}
+
+impl Session<'_> {
+    fn run(&mut self, first: usize, epochs: usize, validate_every: usize, progress: &mut Progress) -> Result<History> {
+        let mut history = History::default();
+        self.callbacks.iter_mut().try_for_each(|c| c.on_train_begin(self.model))?;
+        for epoch in first..epochs {
+            self.callbacks.iter_mut().try_for_each(|c| c.on_epoch_begin(epoch, self.model))?;
+            let mut logs = self.epoch(epoch, progress)?;
+            if let (Some(v), true) = (&self.validation, (epoch + 1) % validate_every == 0) {
+                let scores = measure(self.model, v, self.validation_batch)?;
+                logs.extend(scores.into_iter().map(|(n, x)| (format!("val_{n}"), x)));
+            }
+            for c in &mut self.callbacks {
+                c.on_epoch_end(epoch, &mut logs, self.model, &mut self.control)?;
+            }
+            history.push(epoch, &logs);
+            progress.epoch_end(&logs);
+            if self.control.stop {
+                if let Some(reason) = &self.control.reason {
+                    progress.note(&format!("stopped after epoch {}: {reason}", epoch + 1));
+                }
+                break;
+            }
+        }
+        self.callbacks.iter_mut().try_for_each(|c| c.on_train_end(self.model))?;
+        Ok(history)
+    }
+
+    fn epoch(&mut self, epoch: usize, progress: &mut Progress) -> Result<Logs> {
+        let n = self.train.len();
+        let steps = self.steps.unwrap_or(n.div_ceil(self.batch)).min(n.div_ceil(self.batch));
+        let order = batches::order(n, self.shuffle, crate::seed(), epoch);
+        progress.epoch_begin(epoch, Some(steps));
+        let watched = self.callbacks.iter().any(|c| c.watches_batches());
+        let pool = cpu::pool(self.model.threads);
+        let mut current: Option<usize> = None;
+        let mut logs = vec![];
+        for step in 0..steps {
+            let rows = &order[step * self.batch..((step + 1) * self.batch).min(n)];
+            let program = self.model.program(signature(&self.train, rows.len(), Mode::Train))?;
+            if current != Some(program) {
+                if let Some(before) = current {
+                    self.model.leave(before)?;
+                }
+                self.model.enter(program, current.is_none())?;
+                current = Some(program);
+            }
+            let rate = self.model.learning_rate()? as f32;
+            let data = &self.train;
+            self.model.runner(program).step_in_place(rate, |which, out| {
+                let source = match which {
+                    Array::X(i) => &data.x[i],
+                    Array::Y(i) => &data.y[i],
+                    Array::Weight(i) => match &data.weights[i] {
+                        Some(w) => w,
+                        None => return,
+                    },
+                };
+                let row = source.bytes().len() / n;
+                take_rows(source.bytes(), row, rows, out, &pool);
+            })?;
+            if let Some(c) = &mut self.model.compiled {
+                c.updates += 1;
+            }
+            if watched {
+                let now = self.model.runner(program).logs()?;
+                for c in self.callbacks.iter_mut().filter(|c| c.watches_batches()) {
+                    c.on_train_batch_end(step, &now, &mut self.control)?;
+                }
+            }
+            if progress.due(step + 1) {
+                let now = self.model.runner(program).logs()?;
+                progress.step(step + 1, &now);
+            }
+            if self.control.stop {
+                break;
+            }
+        }
+        if let Some(program) = current {
+            logs = self.model.runner(program).logs()?;
+            self.model.leave(program)?;
+        }
+        Ok(logs)
+    }
+}
+
+/// The types of a batch of `rows` samples.
+pub(crate) fn signature(data: &Samples, rows: usize, mode: Mode) -> Signature {
+    let ty = |t: &Tensor| {
+        let mut shape = t.shape().to_vec();
+        shape[0] = rows;
+        Type::new(t.dtype(), shape)
+    };
+    Signature {
+        mode,
+        x: data.x.iter().map(ty).collect(),
+        y: data.y.iter().map(ty).collect(),
+        weights: data.weights.iter().map(|w| w.as_ref().map(ty)).collect(),
+    }
+}
+
+/// Loss and metrics over all samples.
+pub(crate) fn measure(model: &mut Model, data: &Samples, batch: usize) -> Result<Logs> {
+    let n = data.len();
+    let mut current: Option<usize> = None;
+    for from in (0..n).step_by(batch) {
+        let to = (from + batch).min(n);
+        let program = model.program(signature(data, to - from, Mode::Test))?;
+        if current != Some(program) {
+            if let Some(before) = current {
+                model.leave(before)?;
+            }
+            model.enter(program, current.is_none())?;
+            current = Some(program);
+        }
+        model.runner(program).step_in_place(0.0, |which, out| {
+            let source = match which {
+                Array::X(i) => &data.x[i],
+                Array::Y(i) => &data.y[i],
+                Array::Weight(i) => match &data.weights[i] {
+                    Some(w) => w,
+                    None => return,
+                },
+            };
+            let row = source.bytes().len() / n;
+            out.copy_from_slice(&source.bytes()[from * row..to * row]);
+        })?;
+    }
+    match current {
+        Some(program) => {
+            let logs = model.runner(program).logs()?;
+            model.leave(program)?;
+            Ok(logs)
+        }
+        None => Ok(vec![]),
+    }
+}
+
+/// The rules of a compiled model's outputs.
+pub(crate) fn rules(model: &mut Model) -> Result<Vec<OutputRules>> {
+    let names = model.network()?.output_names();
+    model.compiled()?.outputs(&names)
+}

@@ -1,0 +1,16 @@
+//! Training, evaluation, prediction: data in batches, one compiled program per shape of a batch.
+
+mod arrays;
+mod batches;
+mod evaluate;
+mod fit;
+mod history;
+mod program;
+mod step;
+
+pub use arrays::{Arrays, IntoArrays, IntoTensor};
+pub use evaluate::{Evaluate, Predict, Scores};
+pub use fit::Fit;
+pub use history::{History, Logs};
+
+pub(crate) use program::Programs;
