@@ -5,14 +5,20 @@ pub mod activations;
 pub mod callbacks;
 pub mod config;
 pub mod constraints;
+pub mod data;
+pub mod datasets;
 pub mod initializers;
 pub mod layers;
 pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod optimizers;
+pub mod plot;
+pub mod prelude;
 pub mod progress;
 pub mod regularizers;
+pub mod saving;
+mod sha256;
 pub mod train;
 
 pub use kerast_graph::{DType, Element, Error, ErrorKind, Result, Tensor};
@@ -30,4 +36,11 @@ pub fn set_random_seed(seed: u64) {
 /// The seed.
 pub fn seed() -> u64 {
     SEED.load(Ordering::Relaxed)
+}
+
+/// One line about this build and this machine: `Kerast 0.1.0 · cpu, 2 threads, avx512`.
+pub fn banner() -> String {
+    let threads = kerast_graph::backend::cpu::default_threads();
+    let plural = if threads == 1 { "" } else { "s" };
+    format!("Kerast {} · cpu, {threads} thread{plural}, {}", env!("CARGO_PKG_VERSION"), kerast_kernels::isa::isa())
 }

@@ -19,7 +19,13 @@ pub struct ModelCheckpoint {
 impl ModelCheckpoint {
     /// Into this file.
     pub fn new(path: &str) -> ModelCheckpoint {
-        ModelCheckpoint { path: path.into(), monitor: "val_loss".into(), save_best_only: false, mode: "auto".into(), best: f64::INFINITY }
+        ModelCheckpoint {
+            path: path.into(),
+            monitor: "val_loss".into(),
+            save_best_only: false,
+            mode: "auto".into(),
+            best: f64::INFINITY,
+        }
     }
 
     /// The number that says which epoch is best.

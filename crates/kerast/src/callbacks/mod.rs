@@ -1,10 +1,12 @@
 //! Callbacks: what happens beside training, at the ends of epochs and batches.
 
+mod checkpoint;
 mod early_stopping;
 mod lambda;
 mod logger;
 mod rates;
 
+pub use checkpoint::ModelCheckpoint;
 pub use early_stopping::EarlyStopping;
 pub use lambda::LambdaCallback;
 pub use logger::CsvLogger;

@@ -81,6 +81,12 @@ impl Call<'_> {
         self.step.key().random_uniform(stream, shape)
     }
 
+    /// Random u32 bits, new at every step.
+    pub fn bits(&mut self, shape: &[usize]) -> Var {
+        let stream = self.step.next_stream();
+        self.step.key().random_bits(stream, shape)
+    }
+
     /// Standard normal f32 numbers, new at every step.
     pub fn normal(&mut self, shape: &[usize]) -> Var {
         let stream = self.step.next_stream();

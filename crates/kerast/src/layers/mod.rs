@@ -11,7 +11,7 @@ mod weights;
 
 pub use call::Call;
 pub use cell::{LayerRef, Variable};
-pub use core::{Dense, Input};
+pub use core::{ActivationLayer, Dense, Dropout, Input, Masking};
 pub use layer::{Base, LayerObject, LayerRule, Policy, Shape, layer, layer_base};
 pub use names::{auto_name, clear_session, snake_case};
 pub use shapes::{expect_last_axis, expect_rank, known, last_axis};

@@ -104,6 +104,45 @@ impl IntoMetrics for Vec<MetricArgument> {
     }
 }
 
+impl MetricArgument {
+    pub(crate) fn word(name: &str) -> MetricArgument {
+        MetricArgument(Wanted::Word(name.to_string()))
+    }
+
+    pub(crate) fn rule(metric: Metric) -> MetricArgument {
+        MetricArgument(Wanted::Rule(metric))
+    }
+}
+
+/// A compile read from a file: pairs of output name (if given) and rule.
+pub(crate) struct CompileRecipe {
+    pub(crate) optimizer: Optimizer,
+    pub(crate) losses: Vec<(Option<String>, Loss)>,
+    pub(crate) loss_weights: Vec<(Option<String>, f64)>,
+    pub(crate) metrics: Vec<(Option<String>, MetricArgument)>,
+    pub(crate) weighted_metrics: Vec<(Option<String>, MetricArgument)>,
+}
+
+impl Model {
+    /// Compiles as a file says.
+    pub(crate) fn compile_with(&mut self, r: CompileRecipe) -> Result<()> {
+        let named = r.losses.iter().any(|(n, _)| n.is_some());
+        let losses = match (named, r.losses.len()) {
+            (true, _) => Losses::Named(r.losses.into_iter().filter_map(|(n, l)| Some((n?, l))).collect()),
+            (false, 1) => Losses::One(r.losses[0].1.clone()),
+            (false, _) => Losses::List(r.losses.into_iter().map(|(_, l)| l).collect()),
+        };
+        let lists = |m: Vec<(Option<String>, MetricArgument)>| m.into_iter().map(|(n, m)| (n, vec![m])).collect();
+        let compile = Compile {
+            loss_weights: r.loss_weights,
+            metrics: lists(r.metrics),
+            weighted: lists(r.weighted_metrics),
+            ..Compile::new(self, r.optimizer, losses)
+        };
+        compile.build()
+    }
+}
+
 /// The settings of a compile, finished by [`Compile::build`].
 #[must_use = "finish with `.build()?`"]
 pub struct Compile<'a> {

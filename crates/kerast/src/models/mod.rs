@@ -1,6 +1,5 @@
 //! Models: networks of layers that can be compiled, trained, saved.
 
-mod broken;
 mod compile;
 mod model;
 mod network;
@@ -12,10 +11,9 @@ pub use compile::{Compile, IntoLosses, IntoMetrics, MetricArgument};
 pub use model::{Model, Sequential};
 pub use symbol::{Apply, IntoLayer, Symbol, Symbols};
 
-pub(crate) use compile::{Compiled, OutputRules, Wanted};
+pub(crate) use compile::{CompileRecipe, Compiled, OutputRules, Wanted};
 pub(crate) use network::{Network, input_symbol};
 pub(crate) use serialize::{describe, model_json, parse_model};
-pub(crate) use symbol::variables_of;
 
 use crate::layers::{Base, LayerRef};
 use crate::{Error, ErrorKind, Result};

@@ -111,10 +111,42 @@ impl Network {
         Ok(())
     }
 
-    /// The layers, each once, in order of first use.
+    /// The layers, each once, in Keras' order: by distance from the outputs, farthest first; equals in the order in which a walk
+    /// back from the outputs meets them. Files name weights by this order.
     pub(crate) fn cells(&self) -> Vec<LayerRef> {
-        let mut seen = std::collections::HashSet::new();
-        self.uses.iter().filter(|u| seen.insert(u.layer.id())).map(|u| u.layer.clone()).collect()
+        let mut met: Vec<usize> = vec![];
+        let mut seen = vec![false; self.uses.len()];
+        let mut stack: Vec<usize> = self.outputs.iter().rev().map(|p| p.node).collect();
+        while let Some(n) = stack.pop() {
+            if !std::mem::replace(&mut seen[n], true) {
+                met.push(n);
+                stack.extend(self.uses[n].inputs.iter().rev().map(|p| p.node));
+            }
+        }
+        let mut index: HashMap<u64, usize> = HashMap::new();
+        for &n in &met {
+            let next = index.len();
+            index.entry(self.uses[n].layer.id()).or_insert(next);
+        }
+        let mut depth: HashMap<u64, usize> = HashMap::new();
+        let mut of_use = vec![0usize; self.uses.len()];
+        for n in (0..self.uses.len()).rev() {
+            let layer = depth.entry(self.uses[n].layer.id()).or_insert(0);
+            *layer = (*layer).max(of_use[n]);
+            let here = *layer;
+            of_use[n] = here;
+            for p in &self.uses[n].inputs {
+                of_use[p.node] = of_use[p.node].max(here + 1);
+            }
+        }
+        let mut once = std::collections::HashSet::new();
+        let mut cells: Vec<LayerRef> =
+            self.uses.iter().filter(|u| once.insert(u.layer.id())).map(|u| u.layer.clone()).collect();
+        cells.sort_by_key(|c| {
+            let id = c.id();
+            (std::cmp::Reverse(depth.get(&id).copied().unwrap_or(0)), index.get(&id).copied().unwrap_or(usize::MAX))
+        });
+        cells
     }
 
     /// Shape and type of a port.

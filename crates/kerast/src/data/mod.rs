@@ -1,0 +1,64 @@
+//! Readers and writers of data files: NumPy's npy and npz, MNIST's idx, CSV.
+
+pub mod csv;
+pub mod idx;
+pub mod npy;
+pub mod npz;
+
+use crate::{Error, ErrorKind, Result};
+use std::path::Path;
+
+/// Reads a whole file; the error says what lies near when there is no such file.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| {
+        let error = Error::new(ErrorKind::Io, format!("cannot read {}", path.display())).fact("reason", &e);
+        if e.kind() != std::io::ErrorKind::NotFound {
+            return error;
+        }
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let name = path.file_name().map(|n| n.to_string_lossy().to_string()).unwrap_or_default();
+        let there: Vec<String> = std::fs::read_dir(folder)
+            .map(|d| d.flatten().map(|e| e.file_name().to_string_lossy().to_string()).collect())
+            .unwrap_or_default();
+        let near = kerast_graph::error::nearest(&name, there.iter().map(String::as_str));
+        match (near.is_empty(), there.is_empty()) {
+            (false, _) => error.repair(format!("did you mean {}?", near.join(", "))),
+            (true, false) => error,
+            (true, true) => error.repair(format!("the folder {} does not exist or is empty", folder.display())),
+        }
+    })
+}
+
+/// Writes a file whole: under a temporary name in the same folder, then renamed, so that a reader never sees half of it.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed =
+        |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).fact("reason", e);
+    let name =
+        path.file_name().ok_or_else(|| Error::new(ErrorKind::Io, format!("{} is no file name", path.display())))?;
+    let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let written = std::fs::File::create(&temporary).and_then(|mut f| {
+        std::io::Write::write_all(&mut f, bytes)?;
+        f.sync_all()
+    });
+    let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
+    renamed.map_err(|e| {
+        let _ = std::fs::remove_file(&temporary);
+        failed(e)
+    })
+}
+
+/// A malformed file.
+pub(crate) fn malformed(what: &str, reason: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::File, format!("this is not a valid {what} file")).fact("reason", reason)
+}
+
+/// Unpacks gzip, to at most `limit` bytes.
+pub(crate) fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>> {
+    let mut out = vec![];
+    let mut reader = std::io::Read::take(flate2::read::GzDecoder::new(bytes), limit + 1);
+    std::io::Read::read_to_end(&mut reader, &mut out).map_err(|e| malformed("gzip", e))?;
+    match out.len() as u64 > limit {
+        true => Err(malformed("gzip", format!("it unpacks to more than {limit} bytes"))),
+        false => Ok(out),
+    }
+}

@@ -1,0 +1,57 @@
+//! Dropout (Srivastava et al. 2014).
+
+use crate::layers::{Call, LayerRule, Shape, Weights, layer, layer_base};
+use crate::{DType, Error, ErrorKind, Result};
+use kerast_graph::Var;
+
+layer! {
+    /// In training, sets a share of the elements to 0 and scales the others by `1 / (1 - rate)`; otherwise does nothing.
+    ///
+    /// **Shape** any → the same.
+    pub struct Dropout("Dropout") {
+        /// The share that is dropped.
+        rate: f64,
+        ;
+        /// A seed, kept for files; the model's seed decides.
+        seed: Option<i64> = None,
+        /// The shape of the mask, 1 where it is repeated; the input's unless given.
+        noise_shape: Option<Vec<Option<usize>>> = None,
+    }
+}
+
+impl LayerRule for Dropout {
+    layer_base!();
+
+    fn build(&self, _: &[Shape], weights: &mut Weights) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.rate) {
+            return Err(Error::new(ErrorKind::Argument, "`rate` must lie between 0 and 1").received(self.rate));
+        }
+        if self.rate > 0.0 { weights.add_seed("seed_generator") } else { Ok(()) }
+    }
+
+    fn call(&self, cx: &mut Call<'_>, x: &Var) -> Result<Var> {
+        if !cx.training() || self.rate == 0.0 {
+            return Ok(x.clone());
+        }
+        let noise: Vec<usize> = match &self.noise_shape {
+            Some(s) => s.iter().zip(x.shape()).map(|(n, d)| n.unwrap_or(*d)).collect(),
+            None => x.shape().to_vec(),
+        };
+        let kept = keep_mask(cx, &noise, self.rate).broadcast_to(x.shape());
+        let scale = if self.rate < 1.0 { 1.0 / (1.0 - self.rate) } else { 0.0 };
+        Ok(kept.select(&(x * scale), &x.full_like(0.0)))
+    }
+
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}
+
+/// True with probability `1 - rate`: 24 random bits against the rate.
+pub(crate) fn keep_mask(cx: &mut Call<'_>, shape: &[usize], rate: f64) -> Var {
+    let bits = cx.bits(shape);
+    let limit = (rate * 16_777_216.0).round();
+    let high = bits.shift_right_logical(&bits.constant_like(8.0));
+    debug_assert_eq!(high.dtype(), DType::U32);
+    high.greater_equal(&high.constant_like(limit))
+}

@@ -1,0 +1,21 @@
+//! What most programs need, for `use kerast::prelude::*`.
+
+pub use crate::activations::{Relu, Sigmoid, Softmax, Tanh};
+pub use crate::callbacks::{
+    Callback, Control, CsvLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, ModelCheckpoint,
+    ReduceLrOnPlateau, TerminateOnNan,
+};
+pub use crate::constraints::{ConstraintRule, NonNeg};
+pub use crate::datasets;
+pub use crate::initializers::{Constant, Ones, Zeros};
+pub use crate::layers::*;
+pub use crate::losses::LossRule;
+pub use crate::metrics::{MetricRule, StateSpec};
+pub use crate::models::{Apply, Model, Sequential, Symbol};
+pub use crate::optimizers::schedules::ExponentialDecay;
+pub use crate::optimizers::{Adadelta, Adagrad, Adam, AdamW, Adamax, Nadam, RmsProp, Sgd};
+pub use crate::plot;
+pub use crate::regularizers::{L1, L1L2, L2};
+pub use crate::saving::load_model;
+pub use crate::train::{History, Scores};
+pub use crate::{DType, Error, Result, Tensor, set_random_seed};
