@@ -20,6 +20,11 @@ impl Call<'_> {
         self.step.training
     }
 
+    /// Whether this layer is not frozen.
+    pub fn trains(&self) -> bool {
+        self.cell.trainable()
+    }
+
     /// The graph under construction.
     pub fn trace(&self) -> &Trace {
         &self.step.trace

@@ -2,19 +2,37 @@
 
 mod call;
 pub mod cell;
+pub mod convolutional;
 pub mod core;
 pub(crate) mod layer;
+pub mod merging;
 pub mod names;
+pub mod normalization;
+pub mod pooling;
 mod registry;
+pub mod reshaping;
+pub mod rnn;
 mod shapes;
+pub mod sizes;
 mod weights;
 
 pub use call::Call;
 pub use cell::{LayerRef, Variable};
-pub use core::{ActivationLayer, Dense, Dropout, Input, Masking};
+pub use convolutional::{Conv1D, Conv2D, Conv3D};
+pub use core::{ActivationLayer, Dense, Dropout, Embedding, Input, Lambda, Masking, register_function};
 pub use layer::{Base, LayerObject, LayerRule, Policy, Shape, layer, layer_base};
+pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use names::{auto_name, clear_session, snake_case};
+pub use normalization::{BatchNormalization, LayerNormalization};
+pub use pooling::{
+    AveragePooling1D, AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D, MaxPooling2D,
+    MaxPooling3D,
+};
+pub use reshaping::{Flatten, Permute, RepeatVector, Reshape, UpSampling2D, ZeroPadding2D};
+pub use rnn::{Bidirectional, Gru, Lstm, SimpleRnn, TimeDistributed};
 pub use shapes::{expect_last_axis, expect_rank, known, last_axis};
+pub use sizes::Sizes;
 pub use weights::{WeightSpec, Weights};
 
 pub(crate) use layer::layer_json;

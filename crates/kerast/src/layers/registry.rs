@@ -1,7 +1,7 @@
 //! Every layer: one line each. The registry drives loading, the support table and the contract tests.
 
-use super::core::{ActivationLayer, Dense, Dropout, Input, Masking};
-use super::layer::{LayerRule, entry};
+use super::layer::entry;
+use super::*;
 use crate::config::Entry;
 use std::sync::LazyLock;
 
@@ -11,7 +11,45 @@ static REGISTRY: LazyLock<Vec<Entry<dyn LayerRule>>> = LazyLock::new(|| {
         entry::<Dense>("Dense"),
         entry::<ActivationLayer>("Activation"),
         entry::<Dropout>("Dropout"),
+        entry::<Embedding>("Embedding"),
         entry::<Masking>("Masking"),
+        entry::<Lambda>("Lambda"),
+        entry::<Conv1D>("Conv1D"),
+        entry::<Conv2D>("Conv2D"),
+        entry::<Conv3D>("Conv3D"),
+        entry::<MaxPooling1D>("MaxPooling1D"),
+        entry::<MaxPooling2D>("MaxPooling2D"),
+        entry::<MaxPooling3D>("MaxPooling3D"),
+        entry::<AveragePooling1D>("AveragePooling1D"),
+        entry::<AveragePooling2D>("AveragePooling2D"),
+        entry::<AveragePooling3D>("AveragePooling3D"),
+        entry::<GlobalMaxPooling1D>("GlobalMaxPooling1D"),
+        entry::<GlobalMaxPooling2D>("GlobalMaxPooling2D"),
+        entry::<GlobalMaxPooling3D>("GlobalMaxPooling3D"),
+        entry::<GlobalAveragePooling1D>("GlobalAveragePooling1D"),
+        entry::<GlobalAveragePooling2D>("GlobalAveragePooling2D"),
+        entry::<GlobalAveragePooling3D>("GlobalAveragePooling3D"),
+        entry::<Flatten>("Flatten"),
+        entry::<Reshape>("Reshape"),
+        entry::<Permute>("Permute"),
+        entry::<RepeatVector>("RepeatVector"),
+        entry::<ZeroPadding2D>("ZeroPadding2D"),
+        entry::<UpSampling2D>("UpSampling2D"),
+        entry::<BatchNormalization>("BatchNormalization"),
+        entry::<LayerNormalization>("LayerNormalization"),
+        entry::<SimpleRnn>("SimpleRNN"),
+        entry::<Lstm>("LSTM"),
+        entry::<Gru>("GRU"),
+        entry::<Bidirectional>("Bidirectional"),
+        entry::<TimeDistributed>("TimeDistributed"),
+        entry::<Add>("Add"),
+        entry::<Multiply>("Multiply"),
+        entry::<Average>("Average"),
+        entry::<Maximum>("Maximum"),
+        entry::<Minimum>("Minimum"),
+        entry::<Subtract>("Subtract"),
+        entry::<Concatenate>("Concatenate"),
+        entry::<Dot>("Dot"),
     ]
 });
 

@@ -17,7 +17,7 @@ pub struct Symbol {
 }
 
 /// One use of a layer.
-pub struct Node {
+pub(crate) struct Node {
     pub(crate) layer: LayerRef,
     pub(crate) inputs: Vec<Symbol>,
     pub(crate) outputs: Vec<(Shape, DType)>,

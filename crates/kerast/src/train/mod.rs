@@ -5,6 +5,7 @@ mod batches;
 mod evaluate;
 mod fit;
 mod history;
+mod profile;
 mod program;
 mod step;
 
@@ -12,5 +13,6 @@ pub use arrays::{Arrays, IntoArrays, IntoTensor};
 pub use evaluate::{Evaluate, Predict, Scores};
 pub use fit::Fit;
 pub use history::{History, Logs};
+pub use profile::Profile;
 
 pub(crate) use program::Programs;

@@ -3,7 +3,7 @@
 //! A program is compiled once per shape of a batch and kept. While it runs, the state (weights, optimizer, metrics, random key) lies in
 //! its memory and is updated in place; [`Runner::leave`] hands it back, by moving buffers.
 
-use super::step::{self, Mode, Recipe, Signature, StepGraph, Tracker};
+use super::step::{self, Mode, Recipe, Signature, StepGraph};
 use crate::layers::Variable;
 use crate::models::Model;
 use crate::optimizers::StateVariable;
@@ -12,7 +12,7 @@ use kerast_graph::backend::cpu::{self, Run};
 
 /// The programs of a model, by signature.
 #[derive(Default)]
-pub struct Programs {
+pub(crate) struct Programs {
     runners: Vec<Runner>,
     /// Changes whenever earlier programs no longer fit (compile, freezing).
     frozen: Vec<bool>,
@@ -102,21 +102,11 @@ impl Model {
         }
         Ok(())
     }
-
-    /// The random key of the next step, for exact resumes and tests.
-    pub(crate) fn reset_key(&mut self) {
-        self.programs.key = None;
-    }
 }
 
 type Parked = (Tensor, Vec<Tensor>, Option<Vec<Tensor>>);
 
 impl Runner {
-    /// What it measures.
-    pub(crate) fn trackers(&self) -> &[Tracker] {
-        &self.graph.trackers
-    }
-
     /// The optimizer's state for this step: what it was, or new.
     fn optimizer_state(&self, state: Option<Vec<Tensor>>) -> Result<Option<Vec<Tensor>>> {
         let specs = &self.graph.optimizer;

@@ -2,10 +2,14 @@
 
 mod dense;
 mod dropout;
+mod embedding;
 mod input;
+mod lambda;
 mod simple;
 
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use input::Input;
+pub use lambda::{Lambda, register_function};
 pub use simple::{ActivationLayer, Masking};

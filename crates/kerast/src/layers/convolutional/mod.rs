@@ -1,0 +1,5 @@
+//! Convolutions.
+
+mod conv;
+
+pub use conv::{Conv1D, Conv2D, Conv3D};

@@ -1,0 +1,7 @@
+//! Normalisation.
+
+mod batch;
+mod layer_norm;
+
+pub use batch::BatchNormalization;
+pub use layer_norm::LayerNormalization;
