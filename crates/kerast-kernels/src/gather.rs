@@ -1,13 +1,17 @@
-//! Gather and scatter, as StableHLO defines them.
+//! Gather as StableHLO defines it, and the walk over index vectors that it shares with [`crate::scatter`].
 
 use crate::copy::by_size;
 use crate::dtype::{DType, Element};
 use crate::machine::{Io, Kernel};
-use crate::number::Number;
 use crate::pool::Pool;
+use std::ops::Range;
+
+pub use crate::scatter::{Combine, Scatter, ScatterDims};
 
 /// Bytes from which on the pool shares the work.
-const LARGE: usize = 64 * 1024;
+pub(crate) const LARGE: usize = 64 * 1024;
+/// Index vectors looked up at a time: strided windows then touch neighbouring elements of all of them.
+pub(crate) const CHUNK: usize = 64;
 
 /// StableHLO's dimension numbers of a gather.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,108 +30,6 @@ pub struct GatherDims {
     pub index_vector_dim: usize,
 }
 
-fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut out = vec![1; shape.len()];
-    for i in (1..shape.len()).rev() {
-        out[i - 1] = out[i] * shape[i];
-    }
-    out
-}
-
-/// The walk over index vectors and windows that gather and scatter share.
-#[derive(Clone, Debug, PartialEq)]
-struct Walk {
-    operand: Vec<usize>,
-    index: DType,
-    /// Length and stride in the indices of each batch axis.
-    batch: Vec<(usize, usize)>,
-    /// Stride between the components of an index.
-    component: usize,
-    /// Operand axis of each component.
-    map: Vec<usize>,
-    /// Operand axis that goes along with each batch axis.
-    along: Vec<Option<usize>>,
-    /// Extent of the window along each operand axis.
-    window: Vec<usize>,
-    /// Operand axes of the window, outermost first: length, operand stride, stride in the other array.
-    slice: Vec<(usize, usize, usize)>,
-    /// Stride of each batch axis in the other array.
-    other: Vec<usize>,
-}
-
-impl Walk {
-    fn batches(&self) -> usize {
-        self.batch.iter().map(|b| b.0).product()
-    }
-
-    fn slice_len(&self) -> usize {
-        self.slice.iter().map(|s| s.0).product()
-    }
-
-    /// Batch number `b`: the start of its window along each operand axis, and its offset in the other array.
-    fn start<I: Element>(&self, indices: &[I], b: usize, start: &mut [i64]) -> usize {
-        start.fill(0);
-        let (mut rest, mut at, mut other) = (b, 0, 0);
-        for (k, &(n, s)) in self.batch.iter().enumerate().rev() {
-            let i = rest % n;
-            rest /= n;
-            at += i * s;
-            other += i * self.other[k];
-            if let Some(axis) = self.along[k] {
-                start[axis] = i as i64;
-            }
-        }
-        for (c, &axis) in self.map.iter().enumerate() {
-            start[axis] = indices[at + c * self.component].to_i64();
-        }
-        other
-    }
-}
-
-/// `y = x[indices]`: windows of the operand at places that the indices name, clamped so that they lie inside.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gather {
-    walk: Walk,
-    size: usize,
-}
-
-impl Gather {
-    /// From an operand of `shape` (elements of `size` bytes) at indices of shape `indices`, windows of `slice_sizes`.
-    pub fn new(
-        size: usize,
-        shape: &[usize],
-        indices: &[usize],
-        index: DType,
-        dims: &GatherDims,
-        slice_sizes: &[usize],
-    ) -> Gather {
-        let out = gather_shape(indices, dims, slice_sizes);
-        let target = strides(&out);
-        let batch_axes: Vec<usize> = (0..indices.len()).filter(|&i| i != dims.index_vector_dim).collect();
-        let batch_out: Vec<usize> = (0..out.len()).filter(|i| !dims.offset_dims.contains(i)).collect();
-        let kept = (0..shape.len())
-            .filter(|i| !dims.collapsed_slice_dims.contains(i) && !dims.operand_batching_dims.contains(i));
-        let own = strides(shape);
-        let slice = kept.zip(&dims.offset_dims).map(|(axis, &o)| (slice_sizes[axis], own[axis], target[o])).collect();
-        let walk = Walk {
-            operand: shape.to_vec(),
-            index,
-            batch: batch_axes.iter().map(|&i| (indices[i], strides(indices)[i])).collect(),
-            component: strides(indices).get(dims.index_vector_dim).copied().unwrap_or(1),
-            map: dims.start_index_map.clone(),
-            along: along(&batch_axes, &dims.start_indices_batching_dims, &dims.operand_batching_dims),
-            window: slice_sizes.to_vec(),
-            slice,
-            other: batch_out.iter().map(|&i| target[i]).collect(),
-        };
-        Gather { walk, size }
-    }
-}
-
-fn along(batch_axes: &[usize], index_dims: &[usize], operand_dims: &[usize]) -> Vec<Option<usize>> {
-    batch_axes.iter().map(|a| index_dims.iter().position(|d| d == a).map(|p| operand_dims[p])).collect()
-}
-
 /// The shape of a gather's result.
 pub fn gather_shape(indices: &[usize], dims: &GatherDims, slice_sizes: &[usize]) -> Vec<usize> {
     let mut batch = (0..indices.len()).filter(|&i| i != dims.index_vector_dim).map(|i| indices[i]);
@@ -138,9 +40,293 @@ pub fn gather_shape(indices: &[usize], dims: &GatherDims, slice_sizes: &[usize])
     (0..rank).map(axis).map(|n| n.unwrap_or(0)).collect()
 }
 
-struct Out<T>(*mut T);
-// SAFETY: tasks write disjoint elements through it.
-unsafe impl<T> Sync for Out<T> {}
+pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut out = vec![1; shape.len()];
+    for i in (1..shape.len()).rev() {
+        out[i - 1] = out[i] * shape[i];
+    }
+    out
+}
+
+/// One axis of the index vectors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct BatchAxis {
+    pub(crate) length: usize,
+    /// Stride in the indices.
+    index: usize,
+    /// Stride in the operand: not 0 if an operand axis goes along.
+    pub(crate) operand: usize,
+    /// Stride in the other array (result or updates).
+    other: usize,
+}
+
+/// One component of an index vector: its last allowed value and its stride in the operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Component {
+    last: i64,
+    stride: usize,
+}
+
+/// One axis of the window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SliceAxis {
+    pub(crate) length: usize,
+    /// Stride in the operand.
+    pub(crate) operand: usize,
+    /// Stride in the other array (result or updates).
+    pub(crate) other: usize,
+    /// All windows begin at the same place along this axis, so that equal positions in it never meet others.
+    pub(crate) fixed: bool,
+}
+
+/// Where the windows of all index vectors lie in the operand and in the other array.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Walk {
+    index: DType,
+    pub(crate) batch: Vec<BatchAxis>,
+    /// Stride between the components of an index vector.
+    step: usize,
+    components: Vec<Component>,
+    /// The axes of the window that are walked one by one, outermost first.
+    pub(crate) slice: Vec<SliceAxis>,
+    /// The innermost axis, contiguous on both sides; of length 1 if there is none.
+    pub(crate) run: SliceAxis,
+}
+
+/// What gather and scatter call differently.
+pub(crate) struct WalkDims<'a> {
+    pub(crate) operand: &'a [usize],
+    pub(crate) indices: &'a [usize],
+    pub(crate) index: DType,
+    /// The array that is not the operand, and its axes that walk the window.
+    pub(crate) other: &'a [usize],
+    pub(crate) window_axes: &'a [usize],
+    /// Operand axes that the other array does not have.
+    pub(crate) collapsed: &'a [usize],
+    pub(crate) operand_batching: &'a [usize],
+    pub(crate) index_batching: &'a [usize],
+    pub(crate) map: &'a [usize],
+    pub(crate) index_vector_dim: usize,
+    /// Extent of the window along each operand axis.
+    pub(crate) window: &'a [usize],
+}
+
+impl Walk {
+    pub(crate) fn new(d: &WalkDims<'_>) -> Walk {
+        let (own, index_strides, other) = (strides(d.operand), strides(d.indices), strides(d.other));
+        let batch_axes = (0..d.indices.len()).filter(|&i| i != d.index_vector_dim);
+        let others = (0..d.other.len()).filter(|i| !d.window_axes.contains(i));
+        let along = |axis: usize| d.index_batching.iter().position(|&b| b == axis);
+        let batch = batch_axes.zip(others).map(|(axis, o)| BatchAxis {
+            length: d.indices[axis],
+            index: index_strides[axis],
+            operand: along(axis).map_or(0, |p| own[d.operand_batching[p]]),
+            other: other[o],
+        });
+        let last = |axis: usize| d.operand[axis] as i64 - d.window[axis] as i64;
+        let kept = (0..d.operand.len()).filter(|i| !d.collapsed.contains(i) && !d.operand_batching.contains(i));
+        let mut slice: Vec<SliceAxis> = vec![];
+        for (axis, &o) in kept.zip(d.window_axes).filter(|(axis, _)| d.window[*axis] != 1) {
+            let fixed = !d.map.contains(&axis) || last(axis) == 0;
+            let a = SliceAxis { length: d.window[axis], operand: own[axis], other: other[o], fixed };
+            match slice.last_mut() {
+                // Neighbours that walk on are joined.
+                Some(b) if b.operand == a.operand * a.length && b.other == a.other * a.length && b.fixed == fixed => {
+                    *b = SliceAxis { length: b.length * a.length, ..a };
+                }
+                _ => slice.push(a),
+            }
+        }
+        let run = slice.pop_if(|a| a.operand == 1 && a.other == 1);
+        Walk {
+            index: d.index,
+            batch: batch.collect(),
+            step: index_strides.get(d.index_vector_dim).copied().unwrap_or(1),
+            components: d.map.iter().map(|&axis| Component { last: last(axis), stride: own[axis] }).collect(),
+            slice,
+            run: run.unwrap_or(SliceAxis { length: 1, operand: 1, other: 1, fixed: true }),
+        }
+    }
+
+    /// How many index vectors there are.
+    pub(crate) fn batches(&self) -> usize {
+        self.batch.iter().map(|b| b.length).product()
+    }
+
+    /// Elements of one window.
+    pub(crate) fn window(&self) -> usize {
+        self.run.length * self.slice.iter().map(|s| s.length).product::<usize>()
+    }
+
+    /// Calls `f` with up to [`CHUNK`] windows at a time, each as its offset in the operand and in the other array, in the order
+    /// of the index vectors. Windows that do not lie inside are moved there, or left out.
+    ///
+    /// `indices` are the bytes of the indices, aligned for their type.
+    pub(crate) fn chunks(
+        &self,
+        indices: &[u8],
+        range: Range<usize>,
+        clamp: bool,
+        mut f: impl FnMut(&[(usize, usize)]),
+    ) {
+        let mut cursor = self.cursor(range.start);
+        let mut places = [(0, 0); CHUNK];
+        let mut left = range.len();
+        while left > 0 {
+            let count = left.min(CHUNK);
+            let found = crate::with_element!(self.index, I => {
+                // SAFETY: aligned by the caller; any bits are a valid element (sealed trait).
+                let indices = unsafe { std::slice::from_raw_parts(indices.as_ptr().cast::<I>(), indices.len() / size_of::<I>()) };
+                self.fill::<I>(indices, &mut cursor, &mut places[..count], clamp)
+            });
+            f(&places[..found]);
+            left -= count;
+        }
+    }
+
+    fn cursor(&self, first: usize) -> Cursor {
+        let mut c = Cursor { at: vec![0; self.batch.len()], index: 0, operand: 0, other: 0 };
+        let mut rest = first;
+        for (k, b) in self.batch.iter().enumerate().rev() {
+            let i = rest % b.length;
+            rest /= b.length;
+            c.at[k] = i;
+            c.index += i * b.index;
+            c.operand += i * b.operand;
+            c.other += i * b.other;
+        }
+        c
+    }
+
+    fn fill<I: Element>(&self, indices: &[I], c: &mut Cursor, places: &mut [(usize, usize)], clamp: bool) -> usize {
+        let mut found = 0;
+        for _ in 0..places.len() {
+            let mut operand = c.operand;
+            let mut inside = true;
+            for (k, component) in self.components.iter().enumerate() {
+                let value = to_index(indices[c.index + k * self.step]);
+                inside &= (0..=component.last).contains(&value);
+                operand += value.min(component.last).max(0) as usize * component.stride;
+            }
+            if inside || clamp {
+                places[found] = (operand, c.other);
+                found += 1;
+            }
+            c.advance(&self.batch);
+        }
+        found
+    }
+}
+
+/// A large u64 stays large.
+#[inline(always)]
+fn to_index<I: Element>(i: I) -> i64 {
+    let value = i.to_i64();
+    if I::DTYPE == DType::U64 && value < 0 { i64::MAX } else { value }
+}
+
+/// The place of one index vector.
+struct Cursor {
+    at: Vec<usize>,
+    index: usize,
+    operand: usize,
+    other: usize,
+}
+
+impl Cursor {
+    #[inline(always)]
+    fn advance(&mut self, batch: &[BatchAxis]) {
+        for (at, b) in self.at.iter_mut().zip(batch).rev() {
+            *at += 1;
+            self.index += b.index;
+            self.operand += b.operand;
+            self.other += b.other;
+            if *at < b.length {
+                return;
+            }
+            *at = 0;
+            self.index -= b.length * b.index;
+            self.operand -= b.length * b.operand;
+            self.other -= b.length * b.other;
+        }
+    }
+}
+
+/// Calls `f` with the offsets in operand and other array of every position of the axes, in order.
+pub(crate) fn each_offset(axes: &[SliceAxis], operand: usize, other: usize, f: &mut impl FnMut(usize, usize)) {
+    match axes.split_first() {
+        None => f(operand, other),
+        Some((a, rest)) => {
+            (0..a.length).for_each(|i| each_offset(rest, operand + i * a.operand, other + i * a.other, f))
+        }
+    }
+}
+
+/// An array that tasks write disjoint parts of.
+pub(crate) struct Shared<T>(pub(crate) *mut T);
+// SAFETY: tasks reach disjoint elements through it.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub(crate) fn at(&self, offset: usize) -> *mut T {
+        self.0.wrapping_add(offset)
+    }
+}
+
+/// `y = x[indices]`: windows of the operand at places that the indices name, clamped so that they lie inside.
+///
+/// Inputs: operand, indices. Output: a value of [`gather_shape`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gather {
+    walk: Walk,
+    size: usize,
+}
+
+impl Gather {
+    /// From an operand of `shape` (elements of `size` bytes: 1, 2, 4 or 8) at indices of shape `indices`, windows of
+    /// `slice_sizes`.
+    pub fn new(
+        size: usize,
+        shape: &[usize],
+        indices: &[usize],
+        index: DType,
+        dims: &GatherDims,
+        slice_sizes: &[usize],
+    ) -> Gather {
+        let walk = Walk::new(&WalkDims {
+            operand: shape,
+            indices,
+            index,
+            other: &gather_shape(indices, dims, slice_sizes),
+            window_axes: &dims.offset_dims,
+            collapsed: &dims.collapsed_slice_dims,
+            operand_batching: &dims.operand_batching_dims,
+            index_batching: &dims.start_indices_batching_dims,
+            map: &dims.start_index_map,
+            index_vector_dim: dims.index_vector_dim,
+            window: slice_sizes,
+        });
+        Gather { walk, size }
+    }
+
+    fn copy<T: Element>(&self, x: &[T], indices: &[u8], y: &Shared<T>, batches: Range<usize>) {
+        let run = self.walk.run.length;
+        self.walk.chunks(indices, batches, true, |places| {
+            each_offset(&self.walk.slice, 0, 0, &mut |dx, dy| {
+                for &(from, to) in places {
+                    let from = &x[from + dx..from + dx + run];
+                    // SAFETY: the result has this run; no other window writes it.
+                    unsafe {
+                        match run {
+                            1 => *y.at(to + dy) = from[0],
+                            _ => std::ptr::copy_nonoverlapping(from.as_ptr(), y.at(to + dy), run),
+                        }
+                    }
+                }
+            });
+        });
+    }
+}
 
 impl Kernel for Gather {
     fn name(&self) -> &'static str {
@@ -148,240 +334,15 @@ impl Kernel for Gather {
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        let w = &self.walk;
-        let (batches, len) = (w.batches(), w.slice_len());
-        if batches * len == 0 {
+        let (batches, window) = (self.walk.batches(), self.walk.window());
+        if batches * window == 0 {
             return;
         }
-        let own = strides(&w.operand);
+        let indices = io.input::<u8>(1);
         by_size!(self.size, T => {
-            let x = io.input::<T>(0);
-            let y = Out(io.output::<T>(0).as_mut_ptr());
-            crate::with_element!(w.index, I => {
-                let indices = io.input::<I>(1);
-                let tasks = if batches * len * self.size < LARGE { 1 } else { (4 * pool.threads()).min(batches) };
-                let body = |t: usize| {
-                    let y = &y;
-                    let mut start = vec![0i64; w.operand.len()];
-                    for b in batches * t / tasks..batches * (t + 1) / tasks {
-                        let to = w.start(indices, b, &mut start);
-                        let from: usize = (0..start.len())
-                            .map(|i| start[i].clamp(0, (w.operand[i] - w.window[i]) as i64) as usize * own[i])
-                            .sum();
-                        // SAFETY: the clamped window lies inside the operand; batches write different elements.
-                        unsafe { copy_window(&w.slice, x.as_ptr().add(from), y.0.add(to)) }
-                    }
-                };
-                if tasks == 1 { body(0) } else { pool.run(tasks, &body) }
-            })
+            let (x, y) = (io.input::<T>(0), Shared(io.output::<T>(0).as_mut_ptr()));
+            let tasks = if batches * window * self.size < LARGE { 1 } else { (4 * pool.threads()).min(batches) };
+            pool.run(tasks, &|t| self.copy(x, indices, &y, batches * t / tasks..batches * (t + 1) / tasks));
         })
-    }
-}
-
-/// # Safety
-/// Both arrays reach as far as the slice says.
-unsafe fn copy_window<T: Copy>(slice: &[(usize, usize, usize)], x: *const T, y: *mut T) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match *slice {
-            [] => *y = *x,
-            [(n, 1, 1)] => std::ptr::copy_nonoverlapping(x, y, n),
-            [(n, s, t), ..] => (0..n).for_each(|i| copy_window(&slice[1..], x.add(i * s), y.add(i * t))),
-        }
-    }
-}
-
-/// StableHLO's dimension numbers of a scatter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScatterDims {
-    /// Axes of the updates that walk the window.
-    pub update_window_dims: Vec<usize>,
-    /// Operand axes of window size 1 that the updates do not have.
-    pub inserted_window_dims: Vec<usize>,
-    /// Operand axes that go along with axes of the indices.
-    pub input_batching_dims: Vec<usize>,
-    /// The axes of the indices that they go along with.
-    pub scatter_indices_batching_dims: Vec<usize>,
-    /// The operand axis of each component of an index.
-    pub scatter_dims_to_operand_dims: Vec<usize>,
-    /// The axis of the indices that holds the components; their rank if there is none.
-    pub index_vector_dim: usize,
-}
-
-/// How an update meets what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Combine {
-    /// Their sum.
-    Add,
-    /// The update.
-    Set,
-    /// Their product.
-    Multiply,
-    /// The smaller.
-    Min,
-    /// The larger.
-    Max,
-}
-
-impl Combine {
-    /// All of them.
-    pub const ALL: [Combine; 5] = [Combine::Add, Combine::Set, Combine::Multiply, Combine::Min, Combine::Max];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Combine::Add => "add",
-            Combine::Set => "set",
-            Combine::Multiply => "multiply",
-            Combine::Min => "minimum",
-            Combine::Max => "maximum",
-        }
-    }
-}
-
-/// `y = x` with windows combined with updates, in the order of the indices; windows that do not lie inside are left out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scatter {
-    walk: Walk,
-    dtype: DType,
-    combine: Combine,
-    elements: usize,
-}
-
-impl Scatter {
-    /// Into an operand of `shape` at indices of shape `indices`, updates of shape `updates`.
-    pub fn new(
-        dtype: DType,
-        shape: &[usize],
-        indices: &[usize],
-        index: DType,
-        updates: &[usize],
-        dims: &ScatterDims,
-        combine: Combine,
-    ) -> Scatter {
-        let source = strides(updates);
-        let own = strides(shape);
-        let batch_axes: Vec<usize> = (0..indices.len()).filter(|&i| i != dims.index_vector_dim).collect();
-        let batch_updates: Vec<usize> = (0..updates.len()).filter(|i| !dims.update_window_dims.contains(i)).collect();
-        let kept: Vec<usize> = (0..shape.len())
-            .filter(|i| !dims.inserted_window_dims.contains(i) && !dims.input_batching_dims.contains(i))
-            .collect();
-        let mut window = vec![1; shape.len()];
-        for (&axis, &u) in kept.iter().zip(&dims.update_window_dims) {
-            window[axis] = updates[u];
-        }
-        let slice =
-            kept.iter().zip(&dims.update_window_dims).map(|(&axis, &u)| (updates[u], own[axis], source[u])).collect();
-        let walk = Walk {
-            operand: shape.to_vec(),
-            index,
-            batch: batch_axes.iter().map(|&i| (indices[i], strides(indices)[i])).collect(),
-            component: strides(indices).get(dims.index_vector_dim).copied().unwrap_or(1),
-            map: dims.scatter_dims_to_operand_dims.clone(),
-            along: along(&batch_axes, &dims.scatter_indices_batching_dims, &dims.input_batching_dims),
-            window,
-            slice,
-            other: batch_updates.iter().map(|&i| source[i]).collect(),
-        };
-        Scatter { walk, dtype, combine, elements: shape.iter().product() }
-    }
-}
-
-impl Kernel for Scatter {
-    fn name(&self) -> &'static str {
-        "scatter"
-    }
-
-    fn in_place(&self, input: usize, _: usize) -> bool {
-        input == 0
-    }
-
-    fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        let w = &self.walk;
-        let (x, y) = (io.input_ptr(0), io.output_ptr(0));
-        if !std::ptr::eq(x, y) {
-            // SAFETY: operand and result have the same length and do not overlap.
-            unsafe { std::ptr::copy_nonoverlapping(x, y, self.elements * self.dtype.size()) }
-        }
-        let (batches, len) = (w.batches(), w.slice_len());
-        if batches * len == 0 {
-            return;
-        }
-        let own = strides(&w.operand);
-        crate::with_element!(self.dtype, T => {
-            let y = Out(y.cast::<T>());
-            let updates = io.input::<T>(2);
-            crate::with_element!(w.index, I => {
-                let indices = io.input::<I>(1);
-                // Threads share the first axis of the window, never the order of updates to an element.
-                let width = w.slice.first().map_or(1, |s| s.0);
-                let small = batches * len * self.dtype.size() < LARGE;
-                let tasks = if small { 1 } else { pool.threads().min(width) };
-                let body = |t: usize| {
-                    let y = &y;
-                    let mut start = vec![0i64; w.operand.len()];
-                    let (from, to) = (width * t / tasks, width * (t + 1) / tasks);
-                    for b in 0..batches {
-                        let other = w.start(indices, b, &mut start);
-                        let inside = (0..start.len()).all(|i| start[i] >= 0 && start[i] + w.window[i] as i64 <= w.operand[i] as i64);
-                        if !inside {
-                            continue;
-                        }
-                        let at: usize = (0..start.len()).map(|i| start[i] as usize * own[i]).sum();
-                        let mut slice = w.slice.clone();
-                        let (mut dx, mut du) = (0, 0);
-                        if let Some(s) = slice.first_mut() {
-                            (dx, du) = (from * s.1, from * s.2);
-                            s.0 = to - from;
-                        }
-                        // SAFETY: the window lies inside the operand, the update inside the updates; tasks write different columns.
-                        unsafe { combine_window(self.combine, &slice, y.0.add(at + dx), updates.as_ptr().add(other + du)) }
-                    }
-                };
-                if tasks == 1 { body(0) } else { pool.run(tasks, &body) }
-            })
-        })
-    }
-}
-
-/// # Safety
-/// Both arrays reach as far as the slice says.
-unsafe fn combine_window<T: Number>(c: Combine, slice: &[(usize, usize, usize)], y: *mut T, u: *const T) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match *slice {
-            [] => *y = combined(c, *y, *u),
-            [(n, 1, 1)] => {
-                let (y, u) = (std::slice::from_raw_parts_mut(y, n), std::slice::from_raw_parts(u, n));
-                match c {
-                    Combine::Add => y.iter_mut().zip(u).for_each(|(a, b)| *a = combined(Combine::Add, *a, *b)),
-                    _ => y.iter_mut().zip(u).for_each(|(a, b)| *a = combined(c, *a, *b)),
-                }
-            }
-            [(n, s, t), ..] => (0..n).for_each(|i| combine_window(c, &slice[1..], y.add(i * s), u.add(i * t))),
-        }
-    }
-}
-
-#[inline(always)]
-fn combined<T: Number>(c: Combine, a: T, b: T) -> T {
-    match c {
-        Combine::Add => T::narrow(T::plus(a.widen(), b.widen())),
-        Combine::Set => b,
-        Combine::Multiply => T::narrow(T::multiply_add(a.widen(), b.widen(), T::Sum::default())),
-        Combine::Min => {
-            if b < a {
-                b
-            } else {
-                a
-            }
-        }
-        Combine::Max => {
-            if b > a {
-                b
-            } else {
-                a
-            }
-        }
     }
 }

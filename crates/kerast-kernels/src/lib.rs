@@ -20,5 +20,6 @@ pub mod order;
 pub mod pool;
 pub mod random;
 pub mod rows;
+pub mod scatter;
 mod scratch;
 pub mod window;

@@ -23,10 +23,28 @@ pub trait Number: Element {
     fn plus(a: Self::Sum, b: Self::Sum) -> Self::Sum;
     /// a * b + c.
     fn multiply_add(a: Self::Sum, b: Self::Sum, c: Self::Sum) -> Self::Sum;
+    /// a * b.
+    fn times(a: Self::Sum, b: Self::Sum) -> Self::Sum;
+    /// Not a number.
+    #[inline(always)]
+    #[allow(clippy::eq_op)]
+    fn is_nan(self) -> bool {
+        self != self
+    }
+    /// The larger; NaN if one is.
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        if self > other || self.is_nan() { self } else { other }
+    }
+    /// The smaller; NaN if one is.
+    #[inline(always)]
+    fn smaller(self, other: Self) -> Self {
+        if self < other || self.is_nan() { self } else { other }
+    }
 }
 
 macro_rules! numbers {
-    ($sum:ty, $plus:expr, $multiply_add:expr, $widen:expr, $narrow:expr; $half:literal, $to:expr, $from:expr; $($t:ty)*) => {$(
+    ($sum:ty, $plus:expr, $multiply_add:expr, $times:expr, $widen:expr, $narrow:expr; $half:literal, $to:expr, $from:expr; $($t:ty)*) => {$(
         impl Number for $t {
             type Sum = $sum;
             const HALF: bool = $half;
@@ -42,14 +60,16 @@ macro_rules! numbers {
             fn plus(a: $sum, b: $sum) -> $sum { ($plus)(a, b) }
             #[inline(always)]
             fn multiply_add(a: $sum, b: $sum, c: $sum) -> $sum { ($multiply_add)(a, b, c) }
+            #[inline(always)]
+            fn times(a: $sum, b: $sum) -> $sum { ($times)(a, b) }
         }
     )*};
 }
-numbers!(f32, |a, b| a + b, |a, b, c| a * b + c, |x| x, |x| x; false, |x| x, |x| x; f32);
-numbers!(f64, |a, b| a + b, |a, b, c| a * b + c, |x| x, |x| x; false, |x| x as f32, |x| x as f64; f64);
-numbers!(f32, |a, b| a + b, |a, b, c| a * b + c, f16::to_f32, f16::from_f32; true, f16::to_f32, f16::from_f32; f16);
-numbers!(f32, |a, b| a + b, |a, b, c| a * b + c, bf16::to_f32, bf16::from_f32; true, bf16::to_f32, bf16::from_f32; bf16);
-numbers!(i64, i64::wrapping_add, |a: i64, b: i64, c: i64| a.wrapping_mul(b).wrapping_add(c), Element::to_i64, Element::from_i64;
+numbers!(f32, |a, b| a + b, |a, b, c| a * b + c, |a, b| a * b, |x| x, |x| x; false, |x| x, |x| x; f32);
+numbers!(f64, |a, b| a + b, |a, b, c| a * b + c, |a, b| a * b, |x| x, |x| x; false, |x| x as f32, |x| x as f64; f64);
+numbers!(f32, |a, b| a + b, |a, b, c| a * b + c, |a, b| a * b, f16::to_f32, f16::from_f32; true, f16::to_f32, f16::from_f32; f16);
+numbers!(f32, |a, b| a + b, |a, b, c| a * b + c, |a, b| a * b, bf16::to_f32, bf16::from_f32; true, bf16::to_f32, bf16::from_f32; bf16);
+numbers!(i64, i64::wrapping_add, |a: i64, b: i64, c: i64| a.wrapping_mul(b).wrapping_add(c), i64::wrapping_mul, Element::to_i64, Element::from_i64;
     false, |x| x as f32, |x| x as _;
     i8 i16 i32 i64 u8 u16 u32 u64);
 

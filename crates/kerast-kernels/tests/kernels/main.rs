@@ -1,0 +1,4 @@
+//! Kernels against their definitions, element by element.
+
+mod gather;
+mod run;
