@@ -17,6 +17,8 @@ thread_local! {
     pub(crate) static GATHERED: Slot = const { Cell::new(None) };
     /// Operands of two-byte floats as f32.
     pub(crate) static HALVES: Slot = const { Cell::new(None) };
+    /// Rows of a window reduced to one.
+    pub(crate) static ROW: Slot = const { Cell::new(None) };
     /// A vector made contiguous.
     pub(crate) static VECTOR: Slot = const { Cell::new(None) };
 }

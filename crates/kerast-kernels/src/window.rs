@@ -1,13 +1,15 @@
 //! Reductions over windows, and the gradient of the largest (or smallest) of a window.
+//!
+//! Axes with nothing but windows of one element are walked as a whole: those in front are images, those behind are lanes of
+//! vectors. So `[batch, height, width, channels]` and `[batch, channels, height, width]` take the same way.
 
-use crate::dtype::{DType, Element};
-use crate::machine::{Io, Kernel};
-use crate::map::ReduceKind;
-use crate::number::Number;
-use crate::pool::Pool;
+mod reduce;
+mod select;
 
-/// Elements of work from which on the pool shares it.
-const LARGE: usize = 32 * 1024;
+pub use reduce::Window;
+pub use select::SelectAndScatter;
+
+use std::ops::Range;
 
 /// One axis of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,253 +38,163 @@ impl WindowAxis {
         if room < 0 { 0 } else { (room / self.stride as i64 + 1) as usize }
     }
 
-    /// The element of the operand under window element `k` at place `o`, if there is one.
-    #[inline(always)]
-    fn element(&self, o: usize, k: usize) -> Option<usize> {
-        let at = (o * self.stride + k * self.dilation) as i64 - self.low;
-        let inside = at >= 0 && at % self.base_dilation as i64 == 0;
-        let i = (at / self.base_dilation as i64) as usize;
-        (inside && i < self.input).then_some(i)
+    fn is_unit(&self) -> bool {
+        self.size == 1 && self.stride == 1 && self.base_dilation == 1 && self.low == 0 && self.high == 0
+    }
+
+    /// Places `o` at which window element `k` lies on the operand. Only for operands without gaps.
+    fn places(&self, k: usize, within: &Range<usize>) -> Range<usize> {
+        let shift = self.low - (k * self.dilation) as i64;
+        let ceil = |n: i64| (n.max(0) as usize).div_ceil(self.stride);
+        let start = ceil(shift).max(within.start);
+        start..ceil(self.input as i64 + shift).min(within.end).max(start)
     }
 }
 
-fn identity<T: Element>(kind: ReduceKind) -> T {
-    match kind {
-        ReduceKind::Sum | ReduceKind::Any => T::from_f64(0.0),
-        ReduceKind::Product | ReduceKind::All => T::from_f64(1.0),
-        // Casts saturate for integers: f64 infinities give the ends of the range.
-        ReduceKind::Max => T::from_f64(f64::NEG_INFINITY),
-        ReduceKind::Min => T::from_f64(f64::INFINITY),
+/// The elements of the operand under the window at one place: `count` of them from `first` on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Taps {
+    first: usize,
+    count: usize,
+}
+
+/// One axis with its windows looked up.
+#[derive(Clone, Debug, PartialEq)]
+struct Axis {
+    window: WindowAxis,
+    /// For every place.
+    taps: Vec<Taps>,
+    /// From one tap to the next.
+    step: usize,
+    /// Strides in elements of operand and result.
+    from: usize,
+    to: usize,
+}
+
+impl Axis {
+    fn new(window: WindowAxis, from: usize, to: usize) -> Axis {
+        let w = &window;
+        let common = gcd(w.base_dilation, w.dilation);
+        // Every `turn`-th window element lies on an element of the operand, `step` further on.
+        let (turn, step) = (w.base_dilation / common, w.dilation / common);
+        let place = |o: usize| {
+            let at = |k: usize| (o * w.stride + k * w.dilation) as i64 - w.low;
+            let Some(k) = (0..turn.min(w.size)).find(|&k| at(k) % w.base_dilation as i64 == 0) else {
+                return Taps { first: 0, count: 0 };
+            };
+            let first = at(k) / w.base_dilation as i64;
+            let all = (w.size - 1 - k) / turn + 1;
+            let skipped = ((-first).max(0) as usize).div_ceil(step);
+            let first = first + (skipped * step) as i64;
+            let room = (w.input as i64 - first).max(0) as usize;
+            Taps { first: first as usize, count: all.saturating_sub(skipped).min(room.div_ceil(step)) }
+        };
+        let taps = (0..w.output()).map(place).collect();
+        Axis { window, taps, step, from, to }
     }
 }
 
-#[inline(always)]
-fn combine<T: Number>(kind: ReduceKind, a: T, b: T) -> T {
-    #[allow(clippy::eq_op)]
-    let nan = |x: T| x != x;
-    match kind {
-        ReduceKind::Sum => T::narrow(T::plus(a.widen(), b.widen())),
-        ReduceKind::Product => T::narrow(T::multiply_add(a.widen(), b.widen(), T::Sum::default())),
-        ReduceKind::Max | ReduceKind::Any => {
-            if a > b || nan(a) {
-                a
-            } else {
-                b
-            }
-        }
-        ReduceKind::Min | ReduceKind::All => {
-            if a < b || nan(a) {
-                a
-            } else {
-                b
-            }
-        }
-    }
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The axes as outer (walked place by place) and inner (unit windows at the end: walked as vectors).
+/// A stretch of places along the last windowed axis, and the operand elements that it needs.
+#[derive(Clone, Debug, PartialEq)]
+struct Block {
+    places: Range<usize>,
+    elements: Range<usize>,
+}
+
+/// The shape of the work: images × rows × places × lanes.
 #[derive(Clone, Debug, PartialEq)]
 struct Plan {
-    axes: Vec<WindowAxis>,
-    /// Operand strides of the axes.
-    from: Vec<usize>,
-    /// Result strides of the axes.
-    to: Vec<usize>,
-    /// Elements of the unit axes at the end.
-    inner: usize,
-}
-
-fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut out = vec![1; shape.len()];
-    for i in (1..shape.len()).rev() {
-        out[i - 1] = out[i] * shape[i];
-    }
-    out
-}
-
-fn is_unit(a: &WindowAxis) -> bool {
-    a.size == 1 && a.stride == 1 && a.base_dilation == 1 && a.low == 0 && a.high == 0
+    images: usize,
+    /// Elements of one image in operand and result.
+    image_in: usize,
+    image_out: usize,
+    /// Windowed axes but the last.
+    outer: Vec<Axis>,
+    /// Combinations of their places.
+    rows: usize,
+    last: Axis,
+    /// Elements behind the last windowed axis.
+    lanes: usize,
 }
 
 impl Plan {
     fn new(axes: &[WindowAxis]) -> Plan {
-        let input: Vec<usize> = axes.iter().map(|a| a.input).collect();
-        let output: Vec<usize> = axes.iter().map(WindowAxis::output).collect();
-        let (from, to) = (strides(&input), strides(&output));
-        let keep = axes.len() - axes.iter().rev().take_while(|a| is_unit(a)).count();
-        let inner = input[keep..].iter().product();
-        Plan { axes: axes[..keep].to_vec(), from: from[..keep].to_vec(), to: to[..keep].to_vec(), inner }
-    }
-
-    /// Splits the first axes that are walked one by one into tasks: number of tasks of whole "images".
-    fn images(&self) -> usize {
-        self.axes.iter().take_while(|a| is_unit(a)).map(|a| a.input).product()
-    }
-
-    /// Calls `f(place offset, element offsets…)` for every place of one image.
-    fn for_places(&self, image: usize, mut f: impl FnMut(usize, &[usize])) {
-        let lead = self.axes.iter().take_while(|a| is_unit(a)).count();
-        let (mut x0, mut y0, mut rest) = (0, 0, image);
-        for i in (0..lead).rev() {
-            let n = self.axes[i].input;
-            x0 += rest % n * self.from[i];
-            y0 += rest % n * self.to[i];
-            rest /= n;
+        let single = WindowAxis { input: 1, size: 1, stride: 1, base_dilation: 1, dilation: 1, low: 0, high: 0 };
+        let axes = if axes.is_empty() { vec![single] } else { axes.to_vec() };
+        let windowed = |a: &WindowAxis| !a.is_unit();
+        let first = axes.iter().position(windowed).unwrap_or(axes.len() - 1);
+        let end = axes.iter().rposition(windowed).unwrap_or(first) + 1;
+        let lanes: usize = axes[end..].iter().map(|a| a.input).product();
+        let (mut from, mut to) = (lanes, lanes);
+        let mut middle = vec![];
+        for a in axes[first..end].iter().rev() {
+            middle.insert(0, Axis::new(*a, from, to));
+            from *= a.input;
+            to *= a.output();
         }
-        let axes = &self.axes[lead..];
-        let counts: Vec<usize> = axes.iter().map(WindowAxis::output).collect();
-        let places: usize = counts.iter().product();
-        let mut elements: Vec<usize> = vec![];
-        let mut at = vec![0usize; axes.len()];
-        for _ in 0..places {
-            elements.clear();
-            elements.push(x0);
-            let mut y = y0;
-            for (i, a) in axes.iter().enumerate() {
-                y += at[i] * self.to[lead + i];
-                let stride = self.from[lead + i];
-                let before = elements.len();
-                for e in 0..before {
-                    let base = elements[e];
-                    elements.extend((0..a.size).filter_map(|k| a.element(at[i], k)).map(|j| base + j * stride));
-                }
-                elements.drain(..before);
+        let last = middle.pop().expect("at least one axis is between first and end");
+        Plan {
+            images: axes[..first].iter().map(|a| a.input).product(),
+            image_in: from,
+            image_out: to,
+            rows: middle.iter().map(|a| a.taps.len()).product(),
+            outer: middle,
+            last,
+            lanes,
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        self.images * self.image_out
+    }
+
+    /// The rows of the operand under row `row` of the result: their offsets in the image go into `from`, in order. Returns the
+    /// offset of the result's row.
+    fn row(&self, row: usize, from: &mut Vec<usize>) -> usize {
+        from.clear();
+        from.push(0);
+        let (mut to, mut inner) = (0, self.rows);
+        for a in &self.outer {
+            inner /= a.taps.len();
+            let o = row / inner % a.taps.len();
+            to += o * a.to;
+            let t = a.taps[o];
+            let before = from.len();
+            for k in 0..before {
+                let base = from[k];
+                from.extend((0..t.count).map(|j| base + (t.first + j * a.step) * a.from));
             }
-            f(y, &elements);
-            for i in (0..axes.len()).rev() {
-                at[i] += 1;
-                if at[i] < counts[i] {
-                    break;
-                }
-                at[i] = 0;
-            }
+            from.drain(..before);
         }
-    }
-}
-
-struct Out<T>(*mut T);
-// SAFETY: tasks write disjoint images through it.
-unsafe impl<T> Sync for Out<T> {}
-
-/// StableHLO's `reduce_window`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Window {
-    dtype: DType,
-    kind: ReduceKind,
-    plan: Plan,
-    outputs: usize,
-}
-
-impl Window {
-    /// The reduction of every window.
-    pub fn new(dtype: DType, kind: ReduceKind, axes: &[WindowAxis]) -> Window {
-        let outputs = axes.iter().map(WindowAxis::output).product();
-        Window { dtype, kind, plan: Plan::new(axes), outputs }
-    }
-}
-
-#[inline(always)]
-fn reduce_rows<T: Number>(kind: ReduceKind, x: &[T], elements: &[usize], y: &mut [T]) {
-    let n = y.len();
-    match elements.split_first() {
-        None => y.fill(identity(kind)),
-        Some((first, rest)) => {
-            y.copy_from_slice(&x[*first..first + n]);
-            for &e in rest {
-                y.iter_mut().zip(&x[e..e + n]).for_each(|(a, b)| *a = combine(kind, *a, *b));
-            }
-        }
-    }
-}
-
-impl Kernel for Window {
-    fn name(&self) -> &'static str {
-        "reduce_window"
+        to
     }
 
-    fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        if self.outputs == 0 {
-            return;
-        }
-        crate::with_element!(self.dtype, T => {
-            let x = io.input::<T>(0);
-            let out = io.output::<T>(0);
-            let (images, inner) = (self.plan.images(), self.plan.inner);
-            let y = Out(out.as_mut_ptr());
-            let image = |i: usize| {
-                let y = &y;
-                self.plan.for_places(i, |place, elements| {
-                    // SAFETY: places of different images are different; `inner` elements follow each.
-                    let row = unsafe { std::slice::from_raw_parts_mut(y.0.add(place), inner) };
-                    macro_rules! each {
-                        ($($k:ident),*) => { match self.kind { $(ReduceKind::$k => reduce_rows(ReduceKind::$k, x, elements, row),)* } };
-                    }
-                    each!(Sum, Product, Max, Min, Any, All)
-                });
+    /// Cuts the last windowed axis so that neither the places nor the elements of a block are more than `most` (with lanes).
+    fn blocks(&self, most: usize) -> Vec<Block> {
+        let mut blocks: Vec<Block> = vec![];
+        for (o, t) in self.last.taps.iter().enumerate() {
+            let own = match t.count {
+                0 => 0..0,
+                n => t.first..t.first + (n - 1) * self.last.step + 1,
             };
-            if self.outputs < LARGE { (0..images).for_each(image) } else { pool.run(images, &image) }
-        })
-    }
-}
-
-/// StableHLO's `select_and_scatter` with "largest (or smallest), the first of equals" and addition: inputs operand and source.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SelectAndScatter {
-    dtype: DType,
-    largest: bool,
-    plan: Plan,
-    outputs: usize,
-}
-
-impl SelectAndScatter {
-    /// Sends each source element to the chosen element of its window.
-    pub fn new(dtype: DType, largest: bool, axes: &[WindowAxis]) -> SelectAndScatter {
-        let outputs = axes.iter().map(WindowAxis::output).product();
-        SelectAndScatter { dtype, largest, plan: Plan::new(axes), outputs }
-    }
-}
-
-impl Kernel for SelectAndScatter {
-    fn name(&self) -> &'static str {
-        "select_and_scatter"
-    }
-
-    fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        crate::with_element!(self.dtype, T => {
-            let (x, dy) = (io.input::<T>(0), io.input::<T>(1));
-            let out = io.output::<T>(0);
-            out.fill(T::from_f64(0.0));
-            if self.outputs == 0 {
-                return;
+            if let Some(b) = blocks.last_mut() {
+                let joined = match (own.is_empty(), b.elements.is_empty()) {
+                    (true, _) => b.elements.clone(),
+                    (_, true) => own.clone(),
+                    _ => b.elements.start.min(own.start)..b.elements.end.max(own.end),
+                };
+                if joined.len().max(b.places.len() + 1) * self.lanes <= most {
+                    b.places.end = o + 1;
+                    b.elements = joined;
+                    continue;
+                }
             }
-            let (images, inner) = (self.plan.images(), self.plan.inner);
-            let dx = Out(out.as_mut_ptr());
-            let image = |i: usize| {
-                let dx = &dx;
-                self.plan.for_places(i, |place, elements| {
-                    for c in 0..inner {
-                        let mut best: Option<usize> = None;
-                        for &e in elements {
-                            let better = match best {
-                                None => true,
-                                Some(b) if self.largest => x[e + c] > x[b],
-                                Some(b) => x[e + c] < x[b],
-                            };
-                            if better {
-                                best = Some(e + c);
-                            }
-                        }
-                        if let Some(b) = best {
-                            // SAFETY: `b` is an element of this image.
-                            unsafe {
-                                let d = dx.0.add(b);
-                                *d = combine(ReduceKind::Sum, *d, dy[place + c]);
-                            }
-                        }
-                    }
-                });
-            };
-            if self.outputs < LARGE { (0..images).for_each(image) } else { pool.run(images, &image) }
-        })
+            blocks.push(Block { places: o..o + 1, elements: own });
+        }
+        blocks
     }
 }

@@ -2,3 +2,4 @@
 
 mod gather;
 mod run;
+mod window;
