@@ -77,6 +77,26 @@ impl Cumulate {
         narrow: impl Fn(A) -> T + Sync,
     ) {
         let Lines { length, inner, .. } = self.lines;
+        if inner == 1 {
+            return self.lines.share(pool, &|range| {
+                for line in range {
+                    let x = &x[line * length..(line + 1) * length];
+                    // SAFETY: this line lies in the result; this task alone writes it.
+                    let y = unsafe { std::slice::from_raw_parts_mut(y.at(line * length), length) };
+                    let mut running = first;
+                    let mut advance = |y: &mut T, x: T| {
+                        let next = step(running, x);
+                        *y = narrow(if self.exclusive { running } else { next });
+                        running = next;
+                    };
+                    let pairs = y.iter_mut().zip(x);
+                    match self.reverse {
+                        true => pairs.rev().for_each(|(y, &x)| advance(y, x)),
+                        false => pairs.for_each(|(y, &x)| advance(y, x)),
+                    }
+                }
+            });
+        }
         self.lines.share_lanes(pool, &|start, width| {
             let mut running = [first; LANES];
             let running = &mut running[..width];
