@@ -33,10 +33,51 @@ impl Part {
         self.program.arena().next_multiple_of(ALIGN)
     }
 
+    /// Puts memory behind parameter `i`.
+    fn read(&self, bases: &mut [*mut u8], i: usize, from: *const u8) {
+        bases[self.parameters[i] + 1] = from.cast_mut();
+    }
+
+    /// Puts memory behind result `i`.
+    fn write(&self, bases: &mut [*mut u8], i: usize, to: *mut u8) {
+        bases[self.results[i] + 1] = to;
+    }
+
     /// Bytes of each parameter and each result.
     fn sizes(&self) -> (Vec<usize>, Vec<usize>) {
         let bytes = |slots: &[usize]| slots.iter().map(|&s| self.program.slots()[s].bytes).collect();
         (bytes(&self.parameters), bytes(&self.results))
+    }
+}
+
+/// Two copies of the carried values in scratch memory, read and written in turn.
+#[derive(Clone, Debug)]
+struct Sides {
+    /// Where each value begins on a side.
+    offsets: Vec<usize>,
+    /// Bytes of one side.
+    side: usize,
+}
+
+impl Sides {
+    fn new(bytes: &[usize]) -> Sides {
+        let mut side = 0;
+        let mut place = |b: &usize| {
+            let offset = side;
+            side += b.next_multiple_of(ALIGN);
+            offset
+        };
+        let offsets = bytes.iter().map(&mut place).collect();
+        Sides { offsets, side }
+    }
+
+    fn bytes(&self) -> usize {
+        2 * self.side
+    }
+
+    /// Value `i` as turn `turn` leaves it.
+    fn after(&self, room: *mut u8, turn: usize, i: usize) -> *mut u8 {
+        room.wrapping_add(turn % 2 * self.side + self.offsets[i])
     }
 }
 
@@ -51,17 +92,15 @@ pub struct Scan {
     reverse: bool,
     parameter_bytes: Vec<usize>,
     result_bytes: Vec<usize>,
+    sides: Sides,
 }
 
 impl Scan {
     /// The first `constants` parameters are the same in every turn, the next `carries` are carried, the rest are slices.
     pub fn new(body: Part, constants: usize, carries: usize, length: usize, reverse: bool) -> Scan {
         let (parameter_bytes, result_bytes) = body.sizes();
-        Scan { body, constants, carries, length, reverse, parameter_bytes, result_bytes }
-    }
-
-    fn carried(&self, k: usize) -> usize {
-        self.parameter_bytes[self.constants + k].next_multiple_of(ALIGN)
+        let sides = Sides::new(&parameter_bytes[constants..constants + carries]);
+        Scan { body, constants, carries, length, reverse, parameter_bytes, result_bytes, sides }
     }
 }
 
@@ -71,7 +110,7 @@ impl Kernel for Scan {
     }
 
     fn scratch(&self) -> usize {
-        self.body.arena() + 2 * (0..self.carries).map(|k| self.carried(k)).sum::<usize>()
+        self.body.arena() + self.sides.bytes()
     }
 
     fn flops(&self) -> f64 {
@@ -81,14 +120,7 @@ impl Kernel for Scan {
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
         let (c, k) = (self.constants, self.carries);
         let scratch = io.scratch_ptr();
-        let mut bases = self.body.bases(scratch);
-        let set = |bases: &mut Vec<*mut u8>, slot: usize, p: *mut u8| bases[slot + 1] = p;
-        for i in 0..c {
-            set(&mut bases, self.body.parameters[i], io.input_ptr(i).cast_mut());
-        }
-        let total: usize = (0..k).map(|i| self.carried(i)).sum();
         let room = scratch.wrapping_add(self.body.arena());
-        let offset = |i: usize| (0..i).map(|j| self.carried(j)).sum::<usize>();
         let outputs: Vec<*mut u8> = (0..self.result_bytes.len()).map(|o| io.output_ptr(o)).collect();
         if self.length == 0 {
             for i in 0..k {
@@ -97,29 +129,30 @@ impl Kernel for Scan {
             }
             return;
         }
+        let mut bases = self.body.bases(scratch);
+        (0..c).for_each(|i| self.body.read(&mut bases, i, io.input_ptr(i)));
         for turn in 0..self.length {
             let t = if self.reverse { self.length - 1 - turn } else { turn };
             for i in 0..k {
                 let from = match turn {
-                    0 => io.input_ptr(c + i).cast_mut(),
-                    _ => room.wrapping_add((turn - 1) % 2 * total + offset(i)),
+                    0 => io.input_ptr(c + i),
+                    _ => self.sides.after(room, turn - 1, i),
                 };
                 let to = match turn + 1 == self.length {
                     true => outputs[i],
-                    false => room.wrapping_add(turn % 2 * total + offset(i)),
+                    false => self.sides.after(room, turn, i),
                 };
-                set(&mut bases, self.body.parameters[c + i], from);
-                set(&mut bases, self.body.results[i], to);
+                self.body.read(&mut bases, c + i, from);
+                self.body.write(&mut bases, i, to);
             }
-            for i in c + k..self.body.parameters.len() {
-                let slice = io.input_ptr(i).cast_mut().wrapping_add(t * self.parameter_bytes[i]);
-                set(&mut bases, self.body.parameters[i], slice);
+            for i in c + k..self.parameter_bytes.len() {
+                self.body.read(&mut bases, i, io.input_ptr(i).wrapping_add(t * self.parameter_bytes[i]));
             }
-            for o in k..self.body.results.len() {
-                set(&mut bases, self.body.results[o], outputs[o].wrapping_add(t * self.result_bytes[o]));
+            for o in k..self.result_bytes.len() {
+                self.body.write(&mut bases, o, outputs[o].wrapping_add(t * self.result_bytes[o]));
             }
-            // SAFETY: every base points to memory of the declared length: operands of this checked step, slices of them, or our
-            // own scratch; what is written (results, arena) overlaps nothing that is read in the same turn.
+            // SAFETY: every base points to memory of the declared length: operands of this checked step, slices of them (aligned for
+            // their elements), or our own scratch; what is written (results, arena) overlaps nothing that is read in the same turn.
             unsafe { self.body.program.execute(&bases, pool) }
         }
     }
@@ -131,17 +164,14 @@ pub struct While {
     condition: Part,
     body: Part,
     bytes: Vec<usize>,
+    sides: Sides,
 }
 
 impl While {
     /// The condition gives one bool; both take all carried values.
     pub fn new(condition: Part, body: Part) -> While {
         let (bytes, _) = body.sizes();
-        While { condition, body, bytes }
-    }
-
-    fn offset(&self, i: usize) -> usize {
-        self.bytes[..i].iter().map(|b| b.next_multiple_of(ALIGN)).sum()
+        While { condition, body, sides: Sides::new(&bytes), bytes }
     }
 }
 
@@ -151,30 +181,29 @@ impl Kernel for While {
     }
 
     fn scratch(&self) -> usize {
-        self.condition.arena() + self.body.arena() + ALIGN + 2 * self.offset(self.bytes.len())
+        self.condition.arena() + self.body.arena() + ALIGN + self.sides.bytes()
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
         let scratch = io.scratch_ptr();
-        let n = self.bytes.len();
         let mut condition = self.condition.bases(scratch);
         let mut body = self.body.bases(scratch.wrapping_add(self.condition.arena()));
         let answer = scratch.wrapping_add(self.condition.arena() + self.body.arena());
         let room = answer.wrapping_add(ALIGN);
-        let place = |side: usize, i: usize| room.wrapping_add(side * self.offset(n) + self.offset(i));
-        for i in 0..n {
-            // SAFETY: both sides hold the value; they do not overlap.
-            unsafe { std::ptr::copy_nonoverlapping(io.input_ptr(i), place(0, i), self.bytes[i]) }
-        }
-        condition[self.condition.results[0] + 1] = answer;
-        let mut side = 0;
+        self.condition.write(&mut condition, 0, answer);
+        let mut turn = 0;
         loop {
-            for i in 0..n {
-                condition[self.condition.parameters[i] + 1] = place(side, i);
-                body[self.body.parameters[i] + 1] = place(side, i);
-                body[self.body.results[i] + 1] = place(1 - side, i);
+            for i in 0..self.bytes.len() {
+                let from = match turn {
+                    0 => io.input_ptr(i),
+                    _ => self.sides.after(room, turn - 1, i),
+                };
+                self.condition.read(&mut condition, i, from);
+                self.body.read(&mut body, i, from);
+                self.body.write(&mut body, i, self.sides.after(room, turn, i));
             }
-            // SAFETY: as for `Scan`: all bases point to our own scratch memory of the declared lengths; the two sides are disjoint.
+            // SAFETY: every base points to memory of the declared length: inputs of this checked step or our own scratch, whose
+            // pieces (arenas, answer, two sides) are disjoint.
             unsafe {
                 self.condition.program.execute(&condition, pool);
                 if *answer == 0 {
@@ -182,11 +211,12 @@ impl Kernel for While {
                 }
                 self.body.program.execute(&body, pool);
             }
-            side = 1 - side;
+            turn += 1;
         }
-        for i in 0..n {
-            // SAFETY: as above.
-            unsafe { std::ptr::copy_nonoverlapping(place(side, i), io.output_ptr(i), self.bytes[i]) }
+        for i in 0..self.bytes.len() {
+            let from = body[self.body.parameters[i] + 1];
+            // SAFETY: the value that the condition saw last and its output have the same length and do not overlap.
+            unsafe { std::ptr::copy_nonoverlapping(from, io.output_ptr(i), self.bytes[i]) }
         }
     }
 }

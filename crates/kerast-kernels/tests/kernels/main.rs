@@ -1,5 +1,6 @@
 //! Kernels against their definitions, element by element.
 
+mod control;
 mod gather;
 mod order;
 mod run;
