@@ -39,6 +39,14 @@ impl Vjp<'_> {
         vec![None; self.operands.len()]
     }
 
+    /// Records as the trace's fault that this gradient does not exist, and why.
+    pub fn missing(&self, op: &str, why: &str) -> Vec<Option<Var>> {
+        if let Some(x) = self.operands.first() {
+            x.trace().fail(Error::new(ErrorKind::Unsupported, format!("{op} has no gradient: {why}")));
+        }
+        self.none()
+    }
+
     /// `f()` if the cotangent of operand `i` is wanted.
     pub fn want(&self, i: usize, f: impl FnOnce() -> Var) -> Option<Var> {
         self.wanted[i].then(f)

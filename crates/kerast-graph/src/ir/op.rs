@@ -61,17 +61,19 @@ pub struct Sample {
     pub operands: Vec<Tensor>,
     /// Relative tolerance of the gradient check; `None`: the op has no gradient here (integers, kinks, no rule).
     pub gradient: Option<f64>,
+    /// The gradient can be differentiated again here.
+    pub twice: bool,
 }
 
 impl Sample {
     /// A sample whose gradient is checked to 1e-2 relative (finite differences in f32 lose digits).
     pub fn new(op: impl Into<Op>, operands: Vec<Tensor>) -> Sample {
-        Sample { op: op.into(), operands, gradient: Some(1e-2) }
+        Sample { op: op.into(), operands, gradient: Some(1e-2), twice: true }
     }
 
     /// A sample without a gradient.
     pub fn flat(op: impl Into<Op>, operands: Vec<Tensor>) -> Sample {
-        Sample { op: op.into(), operands, gradient: None }
+        Sample { op: op.into(), operands, gradient: None, twice: true }
     }
 }
 

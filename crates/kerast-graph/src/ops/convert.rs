@@ -56,7 +56,7 @@ impl OpRule for Convert {
             for to in DType::ALL {
                 // From f64 the steps of finite differences are below what f32 can hold.
                 let gradient = (from == DType::F32 && to.is_float() && to.size() >= 4).then_some(1e-2);
-                all.push(Sample { op: Convert(to).into(), operands: vec![x.cast(from)], gradient });
+                all.push(Sample { gradient, ..Sample::new(Convert(to), vec![x.cast(from)]) });
             }
         }
         all

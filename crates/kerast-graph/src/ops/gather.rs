@@ -1,17 +1,19 @@
-//! Reading and combining windows at places that indices name, as StableHLO defines them.
+//! Reading windows at places that indices name, as StableHLO defines it: y = the windows of x, `dx` is a scatter-add of `dy`.
 //!
-//! `dx` of a gather is a scatter-add of `dy`; of a scatter-add `dx = dy`, `dupdates` is a gather of `dy`.
+//! Places are clamped so that windows lie inside.
 
+use super::sample_data::{floats, indices, integers};
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
+use crate::ops::{Clamp, Combine, ScatterDims};
 use crate::tensor::Tensor;
 use kerast_kernels::dtype::DType;
+pub use kerast_kernels::gather::GatherDims;
 use kerast_kernels::gather::{self as kernel, gather_shape};
-pub use kerast_kernels::gather::{Combine, GatherDims, ScatterDims};
 
 /// Windows of the operand at the places that the second operand names; places are clamped so that windows lie inside.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,7 @@ pub struct Gather {
     pub slice_sizes: Vec<usize>,
 }
 
-fn check_indices(name: &str, indices: &Type, components: usize, index_vector_dim: usize) -> Result<()> {
+pub(super) fn check_indices(name: &str, indices: &Type, components: usize, index_vector_dim: usize) -> Result<()> {
     if !matches!(indices.dtype, DType::I32 | DType::I64) {
         return Err(dtype_error(name, "indices must be i32 or i64").received(indices));
     }
@@ -38,6 +40,49 @@ fn check_indices(name: &str, indices: &Type, components: usize, index_vector_dim
     }
 }
 
+/// Axes of the indices that count indices: all but the one that holds the components.
+pub(super) fn batch_rank(indices: &Type, index_vector_dim: usize) -> usize {
+    indices.rank() - usize::from(index_vector_dim < indices.rank())
+}
+
+/// Whether these are different axes below `rank`, in order.
+pub(super) fn increasing(axes: &[usize], rank: usize) -> bool {
+    axes.windows(2).all(|w| w[0] < w[1]) && axes.iter().all(|&a| a < rank)
+}
+
+/// The operand axes that a window does not have, in a gather or a scatter.
+pub(super) struct Gone<'a> {
+    /// Axes along which a window has length 1.
+    pub(super) single: &'a [usize],
+    /// Axes that go along with axes of the indices.
+    pub(super) batching: &'a [usize],
+    /// The axes of the indices that they go along with.
+    pub(super) along: &'a [usize],
+    /// The operand axis of each component.
+    pub(super) map: &'a [usize],
+    pub(super) index_vector_dim: usize,
+}
+
+impl Gone<'_> {
+    pub(super) fn count(&self) -> usize {
+        self.single.len() + self.batching.len()
+    }
+
+    pub(super) fn fit(&self, x: &Type, indices: &Type) -> bool {
+        let rank = x.rank();
+        let pairs = || self.batching.iter().zip(self.along);
+        increasing(self.single, rank)
+            && increasing(self.batching, rank)
+            && self.batching.iter().all(|a| !self.single.contains(a) && !self.map.contains(a))
+            && self.batching.len() == self.along.len()
+            && pairs().all(|(_, &i)| i < indices.rank() && i != self.index_vector_dim)
+            && pairs().all(|(&a, &i)| x.shape[a] == indices.shape[i])
+            && (0..self.along.len()).all(|i| !self.along[..i].contains(&self.along[i]))
+            && self.map.iter().all(|&a| a < rank)
+            && (0..self.map.len()).all(|i| !self.map[..i].contains(&self.map[i]))
+    }
+}
+
 impl OpRule for Gather {
     fn name(&self) -> &'static str {
         "gather"
@@ -47,18 +92,23 @@ impl OpRule for Gather {
         let [x, indices] = x else { return Err(shape_error("gather", "takes an operand and indices")) };
         let d = &self.dims;
         check_indices("gather", indices, d.start_index_map.len(), d.index_vector_dim)?;
-        let gone = d.collapsed_slice_dims.len() + d.operand_batching_dims.len();
-        let sane = self.slice_sizes.len() == x.rank()
+        let gone = Gone {
+            single: &d.collapsed_slice_dims,
+            batching: &d.operand_batching_dims,
+            along: &d.start_indices_batching_dims,
+            map: &d.start_index_map,
+            index_vector_dim: d.index_vector_dim,
+        };
+        let result = batch_rank(indices, d.index_vector_dim) + d.offset_dims.len();
+        let sane = gone.fit(x, indices)
+            && increasing(&d.offset_dims, result)
+            && d.offset_dims.len() + gone.count() == x.rank()
+            && self.slice_sizes.len() == x.rank()
             && self.slice_sizes.iter().zip(&x.shape).all(|(s, n)| s <= n)
-            && d.collapsed_slice_dims
-                .iter()
-                .chain(&d.operand_batching_dims)
-                .all(|&a| a < x.rank() && self.slice_sizes[a] == 1)
-            && d.start_index_map.iter().all(|&a| a < x.rank())
-            && d.operand_batching_dims.len() == d.start_indices_batching_dims.len()
-            && d.offset_dims.len() + gone == x.rank();
+            && d.collapsed_slice_dims.iter().chain(&d.operand_batching_dims).all(|&a| self.slice_sizes[a] == 1);
         if !sane {
-            return Err(shape_error("gather", format!("windows {:?} of {x} do not fit {d:?}", self.slice_sizes)));
+            return Err(shape_error("gather", "the dimension numbers do not fit")
+                .received(format!("{x} at {indices}, windows {:?}, {d:?}", self.slice_sizes)));
         }
         Ok(vec![Type::new(x.dtype, gather_shape(&indices.shape, d, &self.slice_sizes))])
     }
@@ -73,7 +123,10 @@ impl OpRule for Gather {
             scatter_dims_to_operand_dims: d.start_index_map.clone(),
             index_vector_dim: d.index_vector_dim,
         };
-        let dx = || cx.x(0).full_like(0.0).scatter(cx.x(1), &cx.dy(0), dims, Combine::Add);
+        let dx = || {
+            let at = self.clamped(cx.x(0), cx.x(1));
+            cx.x(0).full_like(0.0).scatter(&at, &cx.dy(0), dims, Combine::Add)
+        };
         vec![cx.want(0, dx), None]
     }
 
@@ -117,39 +170,53 @@ impl OpRule for Gather {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[4, 3], &(0..12).map(|i| i as f32 * 0.5).collect::<Vec<_>>()).expect("12 values");
-        let rows = Gather { dims: rows_of(2, 0, 2), slice_sizes: vec![1, 3] };
-        let columns = Gather { dims: rows_of(2, 1, 1), slice_sizes: vec![4, 1] };
-        let along = Gather {
-            dims: GatherDims {
-                offset_dims: vec![],
-                collapsed_slice_dims: vec![1],
-                operand_batching_dims: vec![0],
-                start_indices_batching_dims: vec![0],
-                start_index_map: vec![1],
-                index_vector_dim: 2,
-            },
-            slice_sizes: vec![1, 1],
+        let gather = |dims: GatherDims, slice_sizes: &[usize]| Gather { dims, slice_sizes: slice_sizes.to_vec() };
+        let plain = |offset: &[usize], collapsed: &[usize], map: &[usize], index_vector_dim: usize| GatherDims {
+            offset_dims: offset.to_vec(),
+            collapsed_slice_dims: collapsed.to_vec(),
+            operand_batching_dims: vec![],
+            start_indices_batching_dims: vec![],
+            start_index_map: map.to_vec(),
+            index_vector_dim,
         };
-        let windows = Gather {
-            dims: GatherDims {
-                offset_dims: vec![1, 2],
-                collapsed_slice_dims: vec![],
-                operand_batching_dims: vec![],
-                start_indices_batching_dims: vec![],
-                start_index_map: vec![0, 1],
-                index_vector_dim: 1,
-            },
-            slice_sizes: vec![2, 2],
+        let x = floats(&[4, 3], 1);
+        let rows = gather(rows_of(2, 0, 2), &[1, 3]);
+        let windows = gather(plain(&[1, 2], &[], &[0, 1], 1), &[2, 2]);
+        let backwards = gather(plain(&[0], &[0], &[1, 0], 0), &[1, 2]);
+        // Batching axes that do not lie together: y[b, i, ..] = x[.., b, i-th window, ..].
+        let batched = GatherDims {
+            offset_dims: vec![2],
+            collapsed_slice_dims: vec![2],
+            operand_batching_dims: vec![1],
+            start_indices_batching_dims: vec![0],
+            start_index_map: vec![2],
+            index_vector_dim: 2,
         };
-        let i = |shape: &[usize], v: &[i32]| Tensor::new(shape, v).expect("fits");
         vec![
-            Sample::new(rows.clone(), vec![x.clone(), i(&[2, 2], &[3, 0, 3, 1])]),
-            Sample::flat(rows.clone(), vec![x.clone(), i(&[1, 3], &[9, -5, 2])]),
-            Sample::new(columns, vec![x.clone(), i(&[2], &[2, 0])]),
-            Sample::new(along, vec![x.clone(), i(&[4, 2], &[0, 2, 1, 1, 2, 0, 0, 1])]),
-            Sample::new(windows, vec![x.clone(), i(&[3, 2], &[0, 0, 2, 1, 1, 1])]),
-            Sample::flat(rows, vec![x.cast(DType::U8), i(&[2, 1], &[1, 2]).cast(DType::I64)]),
+            Sample::new(rows.clone(), vec![x.clone(), indices(&[2, 2], &[3, 0, 3, 1])]),
+            Sample::new(rows.clone(), vec![x.clone(), indices(&[1, 3], &[9, -5, 2])]),
+            Sample::new(rows.clone(), vec![x.cast(DType::F64), indices(&[2, 1], &[2, 2])]),
+            Sample::new(rows.clone(), vec![x.clone(), indices(&[2, 0], &[])]),
+            Sample::new(gather(rows_of(2, 1, 1), &[4, 1]), vec![x.clone(), indices(&[2], &[2, 0])]),
+            Sample::new(gather(rows_of(2, 0, 0), &[1, 3]), vec![x.clone(), indices(&[], &[2])]),
+            Sample::new(
+                gather(along_axis(2, 1), &[1, 1]),
+                vec![x.clone(), indices(&[4, 2], &[0, 2, 1, 1, 2, 0, 0, 1])],
+            ),
+            Sample::new(gather(along_axis(2, 0), &[1, 1]), vec![x.clone(), indices(&[2, 3], &[0, 3, 1, 1, 7, -1])]),
+            Sample::new(windows.clone(), vec![x.clone(), indices(&[3, 2], &[0, 0, 2, 1, 1, 1])]),
+            Sample::new(windows, vec![x.clone(), indices(&[2, 2], &[3, 2, -1, 9])]),
+            Sample::new(backwards, vec![x.clone(), indices(&[2, 3], &[0, 1, 1, 3, 0, 2])]),
+            Sample::new(
+                gather(batched, &[2, 1, 1]),
+                vec![floats(&[2, 3, 4], 2), indices(&[3, 2], &[0, 3, 1, 1, 2, 0])],
+            ),
+            Sample::flat(rows.clone(), vec![x.cast(DType::U8), indices(&[2, 1], &[1, 2]).cast(DType::I64)]),
+            Sample::flat(rows, vec![x.cast(DType::BF16), indices(&[2, 1], &[1, 2])]),
+            Sample::flat(
+                gather(rows_of(2, 0, 1), &[1, 300]),
+                vec![floats(&[40, 300], 1), integers(&[200], 1, DType::I32)],
+            ),
         ]
     }
 }
@@ -167,158 +234,92 @@ fn rows_of(rank: usize, axis: usize, indices: usize) -> GatherDims {
     }
 }
 
-/// Windows of the operand combined with updates at the places that the indices name; windows not inside are left out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scatter {
-    /// Which axis is what.
-    pub dims: ScatterDims,
-    /// How an update meets what is there.
-    pub combine: Combine,
+impl Gather {
+    /// The indices as they count: each component clamped so that the window lies inside.
+    fn clamped(&self, x: &Var, indices: &Var) -> Var {
+        let last = |a: usize| (x.shape()[a] - self.slice_sizes[a]) as f64;
+        let limits: Vec<f64> = self.dims.start_index_map.iter().map(|&a| last(a)).collect();
+        let limit = per_component(indices, &limits, self.dims.index_vector_dim);
+        indices.full_like(0.0).apply(Clamp, &[indices, &limit])
+    }
 }
 
-impl OpRule for Scatter {
-    fn name(&self) -> &'static str {
-        "scatter"
-    }
-
-    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>> {
-        let [x, indices, updates] = x else { return Err(shape_error("scatter", "takes operand, indices, updates")) };
-        let d = &self.dims;
-        check_indices("scatter", indices, d.scatter_dims_to_operand_dims.len(), d.index_vector_dim)?;
-        if x.dtype != updates.dtype {
-            return Err(
-                dtype_error("scatter", "updates must have the operand's type").received(format!("{x}, {updates}"))
-            );
+/// One number for each component of an index, repeated for every index.
+pub(super) fn per_component(indices: &Var, values: &[f64], index_vector_dim: usize) -> Var {
+    let (shape, dims) =
+        if index_vector_dim < indices.rank() { (vec![values.len()], vec![index_vector_dim]) } else { (vec![], vec![]) };
+    let fits = Tensor::new(&[values.len()], values).and_then(|t| t.cast(indices.dtype()).reshape(&shape));
+    match fits {
+        Ok(t) => indices.trace().constant(t).broadcast_in_dim(indices.shape(), &dims),
+        Err(e) => {
+            indices.trace().fail(e);
+            indices.clone()
         }
-        let batch = indices.rank() - usize::from(d.index_vector_dim < indices.rank());
-        let kept: Vec<usize> = (0..x.rank())
-            .filter(|i| !d.inserted_window_dims.contains(i) && !d.input_batching_dims.contains(i))
-            .collect();
-        let sane = updates.rank() == batch + d.update_window_dims.len()
-            && kept.len() == d.update_window_dims.len()
-            && d.update_window_dims.iter().all(|&u| u < updates.rank())
-            && d.input_batching_dims.len() == d.scatter_indices_batching_dims.len()
-            && d.scatter_dims_to_operand_dims.iter().all(|&a| a < x.rank())
-            && kept.iter().zip(&d.update_window_dims).all(|(&a, &u)| updates.shape[u] <= x.shape[a]);
-        if sane {
-            Ok(vec![(*x).clone()])
-        } else {
-            Err(shape_error("scatter", format!("{updates} into {x} does not fit {d:?}")))
-        }
-    }
-
-    fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
-        let dy = cx.dy(0);
-        if self.combine != Combine::Add {
-            return cx.none();
-        }
-        let d = &self.dims;
-        let (x, updates) = (cx.x(0), cx.x(2));
-        let kept: Vec<usize> = (0..x.rank())
-            .filter(|i| !d.inserted_window_dims.contains(i) && !d.input_batching_dims.contains(i))
-            .collect();
-        let mut slice_sizes = vec![1; x.rank()];
-        kept.iter().zip(&d.update_window_dims).for_each(|(&a, &u)| slice_sizes[a] = updates.shape()[u]);
-        let dims = GatherDims {
-            offset_dims: d.update_window_dims.clone(),
-            collapsed_slice_dims: d.inserted_window_dims.clone(),
-            operand_batching_dims: d.input_batching_dims.clone(),
-            start_indices_batching_dims: d.scatter_indices_batching_dims.clone(),
-            start_index_map: d.scatter_dims_to_operand_dims.clone(),
-            index_vector_dim: d.index_vector_dim,
-        };
-        vec![Some(dy.clone()), None, cx.want(2, || dy.apply(Gather { dims, slice_sizes }, &[cx.x(1)]))]
-    }
-
-    fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
-        let (x, i, u) = (operands[0], operands[1], operands[2]);
-        Cpu::Kernel(Box::new(kernel::Scatter::new(
-            x.dtype,
-            &x.shape,
-            &i.shape,
-            i.dtype,
-            &u.shape,
-            &self.dims,
-            self.combine,
-        )))
-    }
-
-    fn attributes(&self) -> Attributes {
-        let d = &self.dims;
-        Attributes::none()
-            .with("update_window_dims", &d.update_window_dims)
-            .with("inserted_window_dims", &d.inserted_window_dims)
-            .with("input_batching_dims", &d.input_batching_dims)
-            .with("scatter_indices_batching_dims", &d.scatter_indices_batching_dims)
-            .with("scatter_dims_to_operand_dims", &d.scatter_dims_to_operand_dims)
-            .with("index_vector_dim", d.index_vector_dim)
-            .with("combine", self.combine.name())
-    }
-
-    fn parse(name: &str, a: &Attributes) -> Result<Option<Self>> {
-        if name != "scatter" {
-            return Ok(None);
-        }
-        let dims = ScatterDims {
-            update_window_dims: a.sizes("update_window_dims")?,
-            inserted_window_dims: a.sizes("inserted_window_dims")?,
-            input_batching_dims: a.sizes("input_batching_dims")?,
-            scatter_indices_batching_dims: a.sizes("scatter_indices_batching_dims")?,
-            scatter_dims_to_operand_dims: a.sizes("scatter_dims_to_operand_dims")?,
-            index_vector_dim: a.size("index_vector_dim")?,
-        };
-        let word = a.word("combine")?;
-        let combine = Combine::ALL.into_iter().find(|c| c.name() == word);
-        Ok(Some(Scatter { dims, combine: combine.ok_or_else(|| shape_error(name, "unknown combination"))? }))
-    }
-
-    fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[4, 3], &(0..12).map(|i| i as f32 * 0.5).collect::<Vec<_>>()).expect("12 values");
-        let u = Tensor::new(&[3, 3], &[1.0f32, 2.0, 3.0, -4.0, 5.0, -6.0, 0.5, 0.25, 9.0]).expect("nine values");
-        let i = Tensor::new(&[3], &[2i32, 0, 2]).expect("three values");
-        let dims = ScatterDims {
-            update_window_dims: vec![1],
-            inserted_window_dims: vec![0],
-            input_batching_dims: vec![],
-            scatter_indices_batching_dims: vec![],
-            scatter_dims_to_operand_dims: vec![0],
-            index_vector_dim: 1,
-        };
-        let mut all: Vec<Sample> = Combine::ALL
-            .into_iter()
-            .map(|combine| Sample {
-                op: Scatter { dims: dims.clone(), combine }.into(),
-                operands: vec![x.clone(), i.clone(), u.clone()],
-                gradient: (combine == Combine::Add).then_some(1e-2),
-            })
-            .collect();
-        let outside = Tensor::new(&[3], &[4i32, -1, 1]).expect("three values");
-        all.push(Sample::flat(
-            Scatter { dims: dims.clone(), combine: Combine::Add },
-            vec![x.clone(), outside, u.clone()],
-        ));
-        all.push(Sample::flat(
-            Scatter { dims, combine: Combine::Set },
-            vec![x.cast(DType::I64), i, u.cast(DType::I64)],
-        ));
-        all
     }
 }
 
 impl Var {
-    /// StableHLO's `scatter`.
+    /// StableHLO's `gather`.
     #[track_caller]
-    pub fn scatter(&self, indices: &Var, updates: &Var, dims: ScatterDims, combine: Combine) -> Var {
-        self.apply(Scatter { dims, combine }, &[indices, updates])
+    pub fn gather(&self, indices: &Var, dims: GatherDims, slice_sizes: &[usize]) -> Var {
+        self.apply(Gather { dims, slice_sizes: slice_sizes.to_vec() }, &[indices])
     }
 
-    /// Whole slices along `axis`: the axes of `indices` take its place.
+    /// Whole slices along `axis`: the axes of `indices` (any integers, clamped) take its place.
     #[track_caller]
     pub fn take(&self, indices: &Var, axis: usize) -> Var {
+        let indices = indices.as_indices();
         let mut slice_sizes = self.shape().to_vec();
-        if axis < slice_sizes.len() {
-            slice_sizes[axis] = 1;
+        if axis >= slice_sizes.len() {
+            self.trace().fail(shape_error("take", format!("axis {axis} does not exist in {}", self.ty())));
+            return self.clone();
         }
-        self.apply(Gather { dims: rows_of(self.rank().max(1), axis, indices.rank()), slice_sizes }, &[indices])
+        slice_sizes[axis] = 1;
+        self.gather(&indices, rows_of(self.rank(), axis, indices.rank()), &slice_sizes)
+    }
+
+    /// Rows of a table (an embedding): [`Var::take`] along the first axis.
+    #[track_caller]
+    pub fn rows(&self, indices: &Var) -> Var {
+        self.take(indices, 0)
+    }
+
+    /// For every index its element along an axis: `y[i, j] = x[i, indices[i, j]]` for axis 1. The other axes broadcast.
+    #[track_caller]
+    pub fn take_along_axis(&self, indices: &Var, axis: usize) -> Var {
+        let indices = indices.as_indices();
+        let rank = self.rank();
+        if axis >= rank || indices.rank() != rank {
+            let message = format!("takes indices of the operand's rank and an axis that it has, not {axis}");
+            let received = format!("{} and indices {}", self.ty(), indices.ty());
+            self.trace().fail(shape_error("take_along_axis", message).received(received));
+            return self.clone();
+        }
+        let common = |a: usize| if self.shape()[a] == 1 { indices.shape()[a] } else { self.shape()[a] };
+        let with = |own: usize| (0..rank).map(|a| if a == axis { own } else { common(a) }).collect::<Vec<_>>();
+        let (x, at) =
+            (self.broadcast_to(&with(self.shape()[axis])), indices.broadcast_to(&with(indices.shape()[axis])));
+        if at.ty().is_empty() {
+            return x.trace().full(&Type::new(x.dtype(), at.shape()), 0.0);
+        }
+        x.gather(&at, along_axis(rank, axis), &vec![1; rank])
+    }
+
+    /// Integers as gather and scatter take them.
+    pub(super) fn as_indices(&self) -> Var {
+        if self.dtype() == DType::I64 { self.clone() } else { self.convert(DType::I32) }
+    }
+}
+
+/// Single elements along `axis`, the other axes going along.
+pub(super) fn along_axis(rank: usize, axis: usize) -> GatherDims {
+    let others: Vec<usize> = (0..rank).filter(|&a| a != axis).collect();
+    GatherDims {
+        offset_dims: vec![],
+        collapsed_slice_dims: vec![axis],
+        operand_batching_dims: others.clone(),
+        start_indices_batching_dims: others,
+        start_index_map: vec![axis],
+        index_vector_dim: rank,
     }
 }

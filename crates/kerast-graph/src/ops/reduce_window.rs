@@ -1,9 +1,9 @@
 //! Reductions over windows, and the op that sends cotangents back to the largest element of each.
 //!
 //! `dx` of a window sum spreads `dy` over the windows: padded by the strides and summed over reversed windows. `dx` of a maximum goes
-//! to the first largest element (`select_and_scatter`); of a product there is none.
+//! to the first largest element (`select_and_scatter`); of a product it goes through the windows' elements laid side by side.
 
-use crate::autodiff::Vjp;
+use crate::autodiff::{self, Vjp};
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
@@ -114,7 +114,10 @@ impl OpRule for ReduceWindow {
                 let largest = self.kind == ReduceKind::Max;
                 vec![Some(x.apply(SelectAndScatter { largest, dims: self.dims.clone() }, &[&dy]))]
             }
-            _ => cx.none(),
+            _ => {
+                let product = taps(&self.dims, x, 1.0, dy.shape()).reduce_product(&[0]);
+                autodiff::vjp(&[(product, dy)], std::slice::from_ref(x)).into_iter().map(Some).collect()
+            }
         }
     }
 
@@ -143,8 +146,7 @@ impl OpRule for ReduceWindow {
         for kind in [ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min, ReduceKind::Product] {
             for dims in sample_windows() {
                 let op = ReduceWindow { kind, dims };
-                let gradient = (kind != ReduceKind::Product).then_some(1e-2);
-                all.push(Sample { op: op.clone().into(), operands: vec![x.clone()], gradient });
+                all.push(Sample::new(op.clone(), vec![x.clone()]));
                 all.push(Sample::flat(op, vec![x.cast(DType::I32)]));
             }
         }
@@ -153,18 +155,28 @@ impl OpRule for ReduceWindow {
 }
 
 fn sample_operand() -> Tensor {
-    let values: Vec<f32> = (0..60).map(|i| ((i * 37) % 61) as f32 * 0.25 - 7.0).collect();
+    // Spaced by more than finite differences move, near enough to 1 for products.
+    let values: Vec<f32> = (0..60).map(|i| ((i * 37) % 61) as f32 * 0.04 - 1.2).collect();
     Tensor::new(&[1, 5, 6, 2], &values).expect("60 values")
 }
 
 fn sample_windows() -> Vec<Vec<WindowDim>> {
     let unit = WindowDim::default();
     let w = |size, stride, padding| WindowDim { size, stride, padding, ..unit };
+    let dilated = |window_dilation, dim| WindowDim { window_dilation, ..dim };
+    let spread = |base_dilation, dim| WindowDim { base_dilation, ..dim };
     vec![
         vec![unit, w(2, 2, (0, 0)), w(2, 2, (0, 0)), unit],
         vec![unit, w(3, 2, (1, 1)), w(2, 1, (0, 1)), unit],
-        vec![unit, WindowDim { window_dilation: 2, ..w(2, 1, (0, 0)) }, w(3, 3, (0, 0)), unit],
+        vec![unit, dilated(2, w(2, 1, (0, 0))), w(3, 3, (0, 0)), unit],
         vec![unit, unit, w(3, 2, (0, 0)), w(2, 1, (0, 0))],
+        vec![unit, w(3, 4, (0, 0)), dilated(2, w(3, 2, (2, 1))), unit],
+        vec![unit, spread(2, w(2, 3, (0, 1))), spread(3, w(4, 2, (1, 0))), unit],
+        vec![unit, w(2, 1, (-1, 1)), w(2, 2, (1, -3)), unit],
+        vec![unit, w(5, 5, (0, 0)), w(6, 1, (0, 0)), unit],
+        vec![unit, w(7, 1, (0, 0)), unit, unit],
+        vec![w(2, 1, (0, 1)), unit, unit, w(1, 2, (0, 0))],
+        vec![unit; 4],
     ]
 }
 
@@ -192,6 +204,34 @@ fn spread(dims: &[WindowDim], x: &[usize], dy: &Var) -> Var {
     padded.reduce_window(ReduceKind::Sum, &back)
 }
 
+/// The elements of all windows, along a new first axis in the order of the window; `outside` where there is none.
+fn taps(dims: &[WindowDim], x: &Var, outside: f64, places: &[usize]) -> Var {
+    let low: Vec<i64> = dims.iter().map(|d| d.padding.0).collect();
+    // Room for the last window, whatever the padding leaves over.
+    let reach = |i: usize| {
+        let d = &dims[i];
+        places[i].saturating_sub(1) * d.stride + (d.size - 1) * d.window_dilation + 1
+    };
+    let spread = |i: usize| x.shape()[i] + x.shape()[i].saturating_sub(1) * (dims[i].base_dilation - 1);
+    let high: Vec<i64> = (0..dims.len()).map(|i| reach(i) as i64 - low[i] - spread(i) as i64).collect();
+    let interior: Vec<usize> = dims.iter().map(|d| d.base_dilation - 1).collect();
+    let padded = x.pad(&x.constant_like(outside), &low, &high, &interior);
+    let strides: Vec<usize> = dims.iter().map(|d| d.stride).collect();
+    let count: usize = dims.iter().map(|d| d.size).product();
+    let tap = |number: usize| {
+        let (mut start, mut rest) = (vec![0; dims.len()], number);
+        for i in (0..dims.len()).rev() {
+            start[i] = rest % dims[i].size * dims[i].window_dilation;
+            rest /= dims[i].size;
+        }
+        let length = |i: usize| if places[i] == 0 { 0 } else { (places[i] - 1) * strides[i] + 1 };
+        let limit: Vec<usize> = (0..dims.len()).map(|i| start[i] + length(i)).collect();
+        padded.slice(&start, &limit, &strides).expand_dims(0)
+    };
+    let all: Vec<Var> = (0..count).map(tap).collect();
+    Var::concatenate(&all.iter().collect::<Vec<_>>(), 0)
+}
+
 /// Each element of the second operand is added where the first operand's window has its first largest (or smallest) element.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectAndScatter {
@@ -217,9 +257,17 @@ impl OpRule for SelectAndScatter {
         }
     }
 
-    /// Linear in the source; its transpose would read the operand's choice again. No layer needs it.
+    /// Linear in the source: its cotangent is `dy` where each window chose. The choice itself does not vary.
     fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
-        cx.none()
+        let (x, source, dy) = (cx.x(0), cx.x(1), cx.dy(0));
+        let dsource = || {
+            let outside = if self.largest { f64::NEG_INFINITY } else { f64::INFINITY };
+            let elements = taps(&self.dims, x, outside, source.shape());
+            let chosen = if self.largest { elements.arg_max(0) } else { elements.arg_min(0) };
+            let cotangents = taps(&self.dims, &dy, 0.0, source.shape());
+            cotangents.take_along_axis(&chosen.expand_dims(0), 0).reshape(source.shape())
+        };
+        vec![None, cx.want(1, dsource)]
     }
 
     fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
@@ -245,9 +293,11 @@ impl OpRule for SelectAndScatter {
             let shape = outputs("sample", &dims, &ty).expect("valid");
             let n: usize = shape.iter().product();
             let source = Tensor::new(&shape, &(0..n).map(|i| i as f32 + 1.0).collect::<Vec<_>>()).expect("n values");
-            Sample::flat(SelectAndScatter { largest: true, dims }, vec![x.clone(), source])
+            let op = |largest: bool| SelectAndScatter { largest, dims: dims.clone() };
+            let operands = vec![x.clone(), source];
+            [Sample::new(op(true), operands.clone()), Sample::new(op(false), operands)]
         };
-        sample_windows().into_iter().map(one).collect()
+        sample_windows().into_iter().flat_map(one).collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! Order along an axis: `sort` (stable, with operands carried along) and `top_k`. Gradients go back by the places that the values
 //! came from.
 
+use super::sample_data::{floats, indices, integers};
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
+use crate::ops::Combine;
 use crate::tensor::Tensor;
 use kerast_kernels::dtype::DType;
 use kerast_kernels::order;
@@ -35,12 +37,12 @@ impl OpRule for Sort {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
-        // Where each sorted element came from; sorting those places tells where each element went.
+        // Where each sorted element came from is where its cotangent goes.
         let x = cx.x(0);
         let places = x.trace().iota(&Type::new(DType::I32, x.shape()), self.axis);
         let (_, from) = sort2(x, &places, self);
-        let (_, to) = sort2(&from, &places, &Sort { axis: self.axis, descending: false });
-        (0..cx.operands.len()).map(|i| cx.want(i, || cx.dy(i).take_along_axis(&to, self.axis))).collect()
+        let back = |i: usize| cx.x(i).full_like(0.0).scatter_along_axis(&from, &cx.dy(i), self.axis, Combine::Set);
+        (0..cx.operands.len()).map(|i| cx.want(i, || back(i))).collect()
     }
 
     fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
@@ -60,14 +62,26 @@ impl OpRule for Sort {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[2, 4], &[3.0f32, -1.0, 2.0, 0.5, 7.0, 1.0, 4.0, -2.0]).expect("eight values");
-        let i = Tensor::new(&[2, 4], &[0i32, 1, 2, 3, 0, 1, 2, 3]).expect("eight values");
-        vec![
-            Sample::new(Sort { axis: 1, descending: false }, vec![x.clone()]),
-            Sample::new(Sort { axis: 0, descending: true }, vec![x.clone()]),
-            Sample::new(Sort { axis: 1, descending: true }, vec![x.clone(), i]),
-            Sample::flat(Sort { axis: 1, descending: false }, vec![x.cast(DType::I64)]),
-        ]
+        let x = floats(&[3, 5, 2], 1);
+        let tied = Tensor::new(&[6], &[2.0f32, f32::NAN, -1.0, 2.0, -0.0, 0.0]).expect("six values");
+        let numbers = integers(&[3, 5, 2], 4, DType::I32);
+        let order = |axis: usize, descending: bool| Sort { axis, descending };
+        let mut all = vec![];
+        for descending in [false, true] {
+            for axis in 0..3 {
+                all.push(Sample::new(order(axis, descending), vec![x.clone()]));
+            }
+            all.push(Sample::new(order(1, descending), vec![x.clone(), numbers.clone()]));
+            all.push(Sample::new(order(1, descending), vec![x.clone(), floats(&[3, 5, 2], 9), numbers.clone()]));
+            all.push(Sample::new(order(1, descending), vec![numbers.clone(), x.clone()]));
+            let carried = indices(&[6], &[0, 1, 2, 3, 4, 5]);
+            all.push(Sample::flat(order(0, descending), vec![tied.clone(), carried]));
+            for dtype in [DType::I64, DType::U8, DType::BF16, DType::F64] {
+                all.push(Sample::flat(order(1, descending), vec![integers(&[2, 9], 2, dtype)]));
+            }
+            all.push(Sample::flat(order(1, descending), vec![floats(&[20, 900], 1)]));
+        }
+        all
     }
 }
 
@@ -102,15 +116,8 @@ impl OpRule for TopK {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
-        let (x, dy, places) = (cx.x(0), cx.dy(0), &cx.results[1]);
-        let axis = x.rank() - 1;
-        // dx[.., j] = Σ_k dy[.., k] · (place k is j)
-        let mut shape = dy.shape().to_vec();
-        shape.push(x.shape()[axis]);
-        let index = x.trace().iota(&Type::new(DType::I32, shape.clone()), axis + 1);
-        let hit = places.expand_dims(axis + 1).broadcast_to(&shape).equal(&index);
-        let spread = dy.expand_dims(axis + 1).broadcast_to(&shape);
-        vec![Some(hit.select(&spread, &spread.full_like(0.0)).reduce_sum(&[axis]))]
+        let (x, places) = (cx.x(0), &cx.results[1]);
+        vec![Some(x.full_like(0.0).scatter_along_axis(places, &cx.dy(0), x.rank() - 1, Combine::Set))]
     }
 
     fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
@@ -129,11 +136,16 @@ impl OpRule for TopK {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[2, 4], &[3.0f32, -1.0, 2.0, 0.5, 7.0, 1.0, 4.0, 4.5]).expect("eight values");
+        let x = floats(&[2, 7], 1);
+        let tied = Tensor::new(&[6], &[2.0f32, 1.0, 5.0, 2.0, 5.0, 5.0]).expect("six values");
         vec![
             Sample::new(TopK(2), vec![x.clone()]),
-            Sample::new(TopK(4), vec![x.clone()]),
+            Sample::new(TopK(7), vec![x.clone()]),
+            Sample::new(TopK(3), vec![floats(&[2, 2, 5], 3)]),
+            Sample::flat(TopK(0), vec![x.clone()]),
+            Sample::flat(TopK(4), vec![tied]),
             Sample::flat(TopK(1), vec![x.cast(DType::I32)]),
+            Sample::flat(TopK(5), vec![floats(&[20, 900], 1)]),
         ]
     }
 }
@@ -158,29 +170,5 @@ impl Var {
         let mut both = self.trace().push_many(TopK(k).into(), &[self], self.ty(), 2);
         let places = both.swap_remove(1);
         (both.swap_remove(0), places)
-    }
-
-    /// For every index its element along an axis: `y[i, j] = x[i, indices[i, j]]` for axis 1.
-    #[track_caller]
-    pub fn take_along_axis(&self, indices: &Var, axis: usize) -> Var {
-        // The axis goes last, the others become one batch axis.
-        let rank = self.rank();
-        let order: Vec<usize> = (0..rank).filter(|&i| i != axis).chain([axis]).collect();
-        let (x, at) = (self.transpose(&order), indices.transpose(&order));
-        let rows: usize = x.shape()[..rank.saturating_sub(1)].iter().product();
-        let (n, k) = (x.dim(-1), at.dim(-1));
-        let dims = crate::ops::GatherDims {
-            offset_dims: vec![],
-            collapsed_slice_dims: vec![1],
-            operand_batching_dims: vec![0],
-            start_indices_batching_dims: vec![0],
-            start_index_map: vec![1],
-            index_vector_dim: 2,
-        };
-        let op = crate::ops::Gather { dims, slice_sizes: vec![1, 1] };
-        let picked = x.reshape(&[rows, n]).apply(op, &[&at.reshape(&[rows, k])]).reshape(at.shape());
-        let mut back = vec![0; rank];
-        order.iter().enumerate().for_each(|(place, &a)| back[a] = place);
-        picked.transpose(&back)
     }
 }

@@ -86,8 +86,9 @@ impl OpRule for Unary {
             // d erf⁻¹ = √π/2 e^(y²)
             K::ErfInv => dy * (y * y).exp() * (PI.sqrt() / 2.0),
             K::Lgamma => dy * x.digamma(),
-            // Piecewise constant, or without a rule of their own.
-            K::Sign | K::Floor | K::Ceil | K::RoundEven | K::RoundAway | K::Not | K::IsFinite | K::Digamma => {
+            K::Digamma => dy * trigamma(x),
+            // Piecewise constant.
+            K::Sign | K::Floor | K::Ceil | K::RoundEven | K::RoundAway | K::Not | K::IsFinite => {
                 return cx.none();
             }
         };
@@ -112,8 +113,7 @@ impl OpRule for Unary {
             let (low, high) = domain(kind);
             let n = 7;
             let points: Vec<f64> = (0..n).map(|i| low + (high - low) * (i as f64 + 0.37) / n as f64).collect();
-            let smooth =
-                !matches!(kind, K::Sign | K::Floor | K::Ceil | K::RoundEven | K::RoundAway | K::IsFinite | K::Digamma);
+            let smooth = !matches!(kind, K::Sign | K::Floor | K::Ceil | K::RoundEven | K::RoundAway | K::IsFinite);
             match takes(kind) {
                 Takes::Bits => {
                     let bools = Tensor::from_bools(&[2], &[true, false]).expect("two values");
@@ -125,7 +125,7 @@ impl OpRule for Unary {
                     let x = Tensor::new(&[n], &points).expect("n values");
                     let gradient = smooth.then_some(1e-2);
                     for dtype in [DType::F32, DType::F64] {
-                        all.push(Sample { op: Unary(kind).into(), operands: vec![x.cast(dtype)], gradient });
+                        all.push(Sample { gradient, ..Sample::new(Unary(kind), vec![x.cast(dtype)]) });
                     }
                     all.push(Sample::flat(Unary(kind), vec![x.cast(DType::BF16)]));
                 }
@@ -138,6 +138,25 @@ impl OpRule for Unary {
         }
         all
     }
+}
+
+/// The derivative of digamma, to about ten digits: reflected to the right of 1/2, moved up by 6 with `ψ₁(z) = ψ₁(z + 1) + 1/z²`, then
+/// the asymptotic series.
+fn trigamma(x: &Var) -> Var {
+    let left = x.lt(0.5);
+    let z = left.select(&(1.0 - x), x);
+    let inverse = 1.0 / (&z + 6.0);
+    let square = &inverse * &inverse;
+    let tail = 1.0 / 6.0 - &square * (1.0 / 30.0 - &square * (1.0 / 42.0 - &square * (1.0 / 30.0)));
+    let mut sum = &inverse + &square * 0.5 + &inverse * &square * tail;
+    for k in 0..6 {
+        let shifted = &z + f64::from(k);
+        sum = sum + 1.0 / (&shifted * &shifted);
+    }
+    // ψ₁(1 - x) + ψ₁(x) = π² / sin²(πx)
+    let sine = left.select(x, &x.full_like(0.5)) * PI;
+    let whole = PI * PI / sine.sin().square();
+    left.select(&(whole - &sum), &sum)
 }
 
 /// Where a function is smooth and finite, for samples.

@@ -44,7 +44,7 @@ impl OpRule for While {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
-        cx.none()
+        cx.missing("while", "the number of turns is not known before it runs; use scan")
     }
 
     fn cpu(&self, _: &[&Type], _: &[&Type]) -> Cpu {
@@ -83,5 +83,30 @@ impl OpRule for While {
             Sample::flat(op.clone(), vec![Tensor::scalar(1i32), x.clone()]),
             Sample::flat(op, vec![Tensor::scalar(9i32), x]),
         ]
+    }
+}
+
+impl Var {
+    /// StableHLO's `while`: `body` makes the next values from the current ones as long as `condition` (one bool) holds. Both see only
+    /// the values they are given, which must keep their types.
+    #[track_caller]
+    pub fn while_loop(
+        first: &[Var],
+        condition: impl FnOnce(&[Var]) -> Var,
+        body: impl FnOnce(&[Var]) -> Vec<Var>,
+    ) -> Result<Vec<Var>> {
+        let Some(any) = first.first() else { return Ok(vec![]) };
+        let nested = |build: &mut dyn FnMut(&[Var]) -> Vec<Var>| {
+            let inner = Trace::new();
+            let values: Vec<Var> = first.iter().map(|v| inner.parameter(v.ty())).collect();
+            let results = build(&values);
+            inner.finish(&results).map(Arc::new)
+        };
+        let (mut condition, mut body) = (Some(condition), Some(body));
+        let once = "called once";
+        let condition = nested(&mut |v| vec![condition.take().expect(once)(v)])?;
+        let body = nested(&mut |v| body.take().expect(once)(v))?;
+        let operands: Vec<&Var> = first.iter().collect();
+        Ok(any.trace().push_many(While { condition, body }.into(), &operands, any.ty(), first.len()))
     }
 }
