@@ -1,5 +1,6 @@
 //! Values one after the other along an axis; each operand's cotangent is its part of `dy`.
 
+use super::sample_data::floats;
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
@@ -8,6 +9,7 @@ use crate::ir::types::Type;
 use crate::ir::var::Var;
 use crate::tensor::Tensor;
 use kerast_kernels::copy;
+use kerast_kernels::dtype::DType;
 
 /// Values one after the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,18 +72,22 @@ impl OpRule for Concatenate {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = |rows: usize, cols: usize, from: f32| {
-            Tensor::new(&[rows, cols], &(0..rows * cols).map(|i| from + i as f32).collect::<Vec<_>>())
-                .expect("n values")
-        };
+        let all = |axis: usize, x: Vec<Tensor>| Sample::new(Concatenate(axis), x);
+        let cast = |dtype: DType| vec![floats(&[2, 3], 1).cast(dtype), floats(&[2, 1], 2).cast(dtype)];
         vec![
-            Sample::new(Concatenate(0), vec![x(2, 3, 0.0), x(1, 3, 9.0)]),
-            Sample::new(Concatenate(1), vec![x(2, 1, 0.0), x(2, 3, 9.0), x(2, 2, 5.0)]),
-            Sample::flat(Concatenate(0), vec![x(0, 3, 0.0), x(1, 3, 9.0)]),
-            Sample::flat(
-                Concatenate(1),
-                vec![x(2, 1, 0.0).cast(crate::DType::I64), x(2, 3, 9.0).cast(crate::DType::I64)],
-            ),
+            all(0, vec![floats(&[3], 1), floats(&[2], 2)]),
+            all(0, vec![floats(&[2, 3], 1), floats(&[1, 3], 2)]),
+            all(1, vec![floats(&[2, 3], 1), floats(&[2, 2], 2), floats(&[2, 1], 3)]),
+            all(1, vec![floats(&[2, 3, 2], 1), floats(&[2, 1, 2], 2)]),
+            all(2, vec![floats(&[2, 2, 2], 1), floats(&[2, 2, 1], 2)]),
+            all(0, vec![floats(&[2, 3], 1), floats(&[0, 3], 2), floats(&[1, 3], 3)]),
+            all(1, vec![floats(&[2, 3], 1)]),
+            all(1, (0..70).map(|i| floats(&[2, 1], i)).collect()),
+            Sample::new(Concatenate(1), cast(DType::F64)),
+            Sample::flat(Concatenate(1), cast(DType::I64)),
+            Sample::flat(Concatenate(1), cast(DType::U8)),
+            Sample::flat(Concatenate(1), cast(DType::BF16)),
+            Sample::flat(Concatenate(1), vec![floats(&[40, 300], 1), floats(&[40, 500], 2)]),
         ]
     }
 }

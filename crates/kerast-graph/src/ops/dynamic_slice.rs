@@ -1,6 +1,7 @@
 //! Windows at places known only at run time: read one, replace one. Starts are scalar operands, clamped so that the window lies
 //! inside.
 
+use super::sample_data::floats;
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
@@ -9,6 +10,7 @@ use crate::ir::types::Type;
 use crate::ir::var::Var;
 use crate::tensor::Tensor;
 use kerast_kernels::copy;
+use kerast_kernels::dtype::DType;
 
 fn check_starts(name: &str, x: &Type, starts: &[&Type]) -> Result<()> {
     let fits = starts.len() == x.rank()
@@ -62,16 +64,24 @@ impl OpRule for DynamicSlice {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[3, 4], &(0..12).map(|i| i as f32).collect::<Vec<_>>()).expect("12 values");
-        let at = |i: i32, j: i32| vec![x.clone(), Tensor::scalar(i), Tensor::scalar(j)];
-        vec![
-            Sample::new(DynamicSlice(vec![2, 2]), at(1, 1)),
-            Sample::new(DynamicSlice(vec![2, 3]), at(9, -4)),
-            Sample::flat(
-                DynamicSlice(vec![1, 4]),
-                vec![x.cast(crate::DType::U8), Tensor::scalar(2i64), Tensor::scalar(0i64)],
-            ),
-        ]
+        let sample = |x: Tensor, sizes: &[usize], starts: &[i32]| {
+            let operands = std::iter::once(x).chain(starts.iter().map(|&s| Tensor::scalar(s))).collect();
+            Sample::new(DynamicSlice(sizes.to_vec()), operands)
+        };
+        let x = floats(&[3, 4, 2], 1);
+        let mut all = vec![
+            sample(x.clone(), &[2, 4, 2], &[1, 0, 0]),
+            sample(x.clone(), &[1, 2, 1], &[2, 1, 1]),
+            sample(x.clone(), &[2, 2, 2], &[-5, 100, 0]),
+            sample(x.clone(), &[3, 4, 2], &[1, 1, 1]),
+            sample(x.clone(), &[0, 2, 2], &[1, 1, 0]),
+            sample(floats(&[5], 2), &[3], &[1]),
+            sample(floats(&[], 2), &[], &[]),
+        ];
+        for dtype in [DType::I64, DType::U8, DType::F16] {
+            all.push(Sample { gradient: None, ..sample(x.cast(dtype), &[2, 1, 2], &[1, 3, 0]) });
+        }
+        all
     }
 }
 
@@ -114,10 +124,27 @@ impl OpRule for DynamicUpdateSlice {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[3, 4], &(0..12).map(|i| i as f32).collect::<Vec<_>>()).expect("12 values");
-        let u = Tensor::new(&[2, 2], &[-1.0f32, -2.0, -3.0, -4.0]).expect("four values");
-        let at = |i: i32, j: i32| vec![x.clone(), u.clone(), Tensor::scalar(i), Tensor::scalar(j)];
-        vec![Sample::new(DynamicUpdateSlice, at(1, 1)), Sample::new(DynamicUpdateSlice, at(7, -1))]
+        let sample = |x: Tensor, update: Tensor, starts: &[i32]| {
+            let operands = [x, update].into_iter().chain(starts.iter().map(|&s| Tensor::scalar(s))).collect();
+            Sample::new(DynamicUpdateSlice, operands)
+        };
+        let x = floats(&[3, 4, 2], 1);
+        let mut all = vec![
+            sample(x.clone(), floats(&[2, 4, 2], 3), &[1, 0, 0]),
+            sample(x.clone(), floats(&[1, 2, 1], 3), &[2, 1, 1]),
+            sample(x.clone(), floats(&[2, 2, 2], 3), &[-5, 100, 0]),
+            sample(x.clone(), floats(&[3, 4, 2], 3), &[1, 1, 1]),
+            sample(x.clone(), floats(&[1, 0, 1], 3), &[1, 1, 1]),
+            sample(floats(&[], 1), floats(&[], 2), &[]),
+        ];
+        for dtype in [DType::I64, DType::U8, DType::F16] {
+            let s = sample(x.cast(dtype), floats(&[2, 1, 2], 3).cast(dtype), &[1, 3, 0]);
+            all.push(Sample { gradient: None, ..s });
+        }
+        let wide = sample(floats(&[50, 300], 1), floats(&[20, 200], 2), &[11, 7]);
+        all.push(Sample { gradient: None, ..wide });
+        all.push(sample(floats(&[4], 1), floats(&[2], 2), &[1]));
+        all
     }
 }
 

@@ -1,14 +1,16 @@
 //! A value with padding around and between its elements; negative amounts cut. `dx` takes the elements back out, `dvalue` is the
 //! sum of `dy` over the padding.
 
+use super::sample_data::floats;
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
-use crate::ir::op::{Cpu, OpRule, Sample, shape_error};
+use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
 use crate::tensor::Tensor;
 use kerast_kernels::copy;
+use kerast_kernels::dtype::DType;
 
 /// Padding; the second operand is the scalar padding value.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,27 +29,26 @@ impl OpRule for Pad {
     }
 
     fn infer(&self, x: &[&Type]) -> Result<Vec<Type>> {
-        let [x, v] = x else { return Err(shape_error("pad", "takes a value and the padding value")) };
+        let [x, value] = x else { return Err(shape_error("pad", "takes a value and a padding value")) };
+        if value.rank() != 0 || value.dtype != x.dtype {
+            return Err(dtype_error("pad", "the padding value must be a scalar of the operand's type")
+                .received(format!("{x} and {value}")));
+        }
         let n = x.rank();
-        if v.rank() != 0
-            || v.dtype != x.dtype
-            || self.low.len() != n
-            || self.high.len() != n
-            || self.interior.len() != n
-        {
-            return Err(shape_error("pad", "amounts per axis and a scalar of the same type are needed")
-                .received(format!("{x}, {v}")));
+        if self.low.len() != n || self.high.len() != n || self.interior.len() != n {
+            return Err(shape_error("pad", format!("needs padding for each axis of {x}")));
         }
-        let mut dims = vec![];
-        for i in 0..n {
-            let spread = x.shape[i] as i64 + (x.shape[i] as i64 - 1).max(0) * self.interior[i] as i64;
-            let d = self.low[i] + spread + self.high[i];
-            if d < 0 {
-                return Err(shape_error("pad", format!("axis {i} would have length {d}")));
-            }
-            dims.push(d as usize);
-        }
-        Ok(vec![Type::new(x.dtype, dims)])
+        let length = |a: usize| {
+            let spread = x.shape[a].saturating_sub(1).checked_mul(self.interior[a])?.checked_add(x.shape[a])?;
+            let all = i64::try_from(spread).ok()?.checked_add(self.low[a])?.checked_add(self.high[a])?;
+            usize::try_from(all).ok()
+        };
+        let shape: Option<Vec<usize>> = (0..n).map(length).collect();
+        let wrong = || {
+            shape_error("pad", "an axis would get a negative length")
+                .received(format!("{x}, low {:?}, high {:?}, interior {:?}", self.low, self.high, self.interior))
+        };
+        Ok(vec![Type::new(x.dtype, shape.ok_or_else(wrong)?)])
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
@@ -85,23 +86,55 @@ impl OpRule for Pad {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("six values");
-        let v = Tensor::scalar(0.5f32);
-        let p = |l: [i64; 2], h: [i64; 2], i: [usize; 2]| Pad { low: l.into(), high: h.into(), interior: i.into() };
-        vec![
-            Sample::new(p([1, 0], [0, 2], [0, 0]), vec![x.clone(), v.clone()]),
-            Sample::new(p([0, 1], [1, 0], [1, 2]), vec![x.clone(), v.clone()]),
-            Sample::new(p([-1, 1], [0, -1], [0, 1]), vec![x.clone(), v.clone()]),
-            Sample::new(p([1, -2], [1, 1], [0, 0]), vec![x.clone(), v.clone()]),
-            Sample::flat(p([2, 0], [0, 1], [0, 0]), vec![x.cast(crate::DType::I64), v.cast(crate::DType::I64)]),
+        let pad = |low: &[i64], high: &[i64], interior: &[usize]| Pad {
+            low: low.to_vec(),
+            high: high.to_vec(),
+            interior: interior.to_vec(),
+        };
+        let x = floats(&[3, 4], 1);
+        let value = Tensor::scalar(0.5f32);
+        let mut all: Vec<Sample> = [
+            pad(&[0, 0], &[0, 0], &[0, 0]),
+            pad(&[1, 2], &[0, 3], &[0, 0]),
+            pad(&[0, 0], &[0, 0], &[1, 2]),
+            pad(&[2, 1], &[1, 0], &[2, 1]),
+            pad(&[-1, 0], &[0, -2], &[0, 0]),
+            pad(&[-1, 2], &[3, -2], &[1, 0]),
+            pad(&[-2, -3], &[-1, -2], &[1, 1]),
+            pad(&[-4, 0], &[3, 0], &[0, 0]),
+            pad(&[5, 0], &[-6, 0], &[0, 0]),
+            pad(&[-3, 0], &[0, 0], &[0, 0]),
         ]
+        .map(|op| Sample::new(op, vec![x.clone(), value.clone()]))
+        .into();
+        for dtype in [DType::I64, DType::U8, DType::F16, DType::F64, DType::Bool] {
+            let op = pad(&[1, -1], &[1, 2], &[1, 0]);
+            all.push(Sample::flat(op, vec![x.cast(dtype), Tensor::scalar(1.0f32).cast(dtype)]));
+        }
+        all.push(Sample::new(pad(&[1, 2, 0], &[1, 0, 1], &[0, 0, 0]), vec![floats(&[2, 1, 3], 2), value.clone()]));
+        all.push(Sample::flat(pad(&[2, 1], &[1, 0], &[3, 0]), vec![floats(&[0, 3], 1), value.clone()]));
+        all.push(Sample::flat(pad(&[], &[], &[]), vec![floats(&[], 1), value.clone()]));
+        all.push(Sample::flat(pad(&[3, 5], &[1, 7], &[0, 0]), vec![floats(&[40, 700], 1), value]));
+        all
     }
 }
 
 impl Var {
-    /// Padding with a scalar value.
+    /// StableHLO's `pad`; itself when nothing changes.
     #[track_caller]
     pub fn pad(&self, value: &Var, low: &[i64], high: &[i64], interior: &[usize]) -> Var {
+        let none = low.iter().chain(high).all(|&p| p == 0) && interior.iter().all(|&p| p == 0);
+        if none && [low.len(), high.len(), interior.len()] == [self.rank(); 3] {
+            return self.clone();
+        }
         self.apply(Pad { low: low.to_vec(), high: high.to_vec(), interior: interior.to_vec() }, &[value])
+    }
+
+    /// Zeros before and after, pairs for each axis.
+    #[track_caller]
+    pub fn pad_zeros(&self, padding: &[(usize, usize)]) -> Var {
+        let low: Vec<i64> = padding.iter().map(|p| p.0 as i64).collect();
+        let high: Vec<i64> = padding.iter().map(|p| p.1 as i64).collect();
+        self.pad(&self.constant_like(0.0), &low, &high, &vec![0; padding.len()])
     }
 }

@@ -1,13 +1,14 @@
 //! Axes backwards; `dx` is `dy` backwards.
 
+use super::sample_data::floats;
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
-use crate::tensor::Tensor;
 use kerast_kernels::copy::Strided;
+use kerast_kernels::dtype::DType;
 
 /// Axes backwards.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,21 +51,25 @@ impl OpRule for Reverse {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("six values");
-        vec![
-            Sample::new(Reverse(vec![0]), vec![x.clone()]),
-            Sample::new(Reverse(vec![0, 1]), vec![x.clone()]),
-            Sample::flat(Reverse(vec![1]), vec![x.cast(crate::DType::U8)]),
-        ]
+        let x = floats(&[2, 3, 4], 1);
+        let mut all: Vec<Sample> = [vec![0], vec![1], vec![2], vec![0, 2], vec![0, 1, 2], vec![]]
+            .map(|dims| Sample::new(Reverse(dims), vec![x.clone()]))
+            .into();
+        for dtype in [DType::I64, DType::U8, DType::F16, DType::F64] {
+            all.push(Sample::flat(Reverse(vec![1, 2]), vec![x.cast(dtype)]));
+        }
+        all.push(Sample::flat(Reverse(vec![0]), vec![floats(&[0, 3], 1)]));
+        all.push(Sample::flat(Reverse(vec![1]), vec![floats(&[3, 700], 1)]));
+        all
     }
 }
 
 impl Var {
-    /// Axes backwards.
+    /// Reverse order along `axes`; itself when there are none.
     #[track_caller]
     pub fn reverse(&self, axes: &[usize]) -> Var {
         let mut axes = axes.to_vec();
         axes.sort_unstable();
-        self.apply(Reverse(axes), &[])
+        if axes.is_empty() { self.clone() } else { self.apply(Reverse(axes), &[]) }
     }
 }

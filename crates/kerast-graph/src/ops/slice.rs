@@ -1,13 +1,14 @@
 //! Elements `start .. limit` of each axis, every `stride`-th; `dx` is `dy` put back among zeros.
 
+use super::sample_data::floats;
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
-use crate::tensor::Tensor;
 use kerast_kernels::copy::Strided;
+use kerast_kernels::dtype::DType;
 
 /// A regular part of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,32 +72,72 @@ impl OpRule for Slice {
     }
 
     fn samples() -> Vec<Sample> {
-        let x = Tensor::new(&[3, 5], &(0..15).map(|i| i as f32 * 0.5).collect::<Vec<_>>()).expect("15 values");
-        let s =
-            |a: [usize; 2], b: [usize; 2], c: [usize; 2]| Slice { start: a.into(), limit: b.into(), strides: c.into() };
-        vec![
-            Sample::new(s([0, 1], [2, 4], [1, 1]), vec![x.clone()]),
-            Sample::new(s([0, 0], [3, 5], [2, 3]), vec![x.clone()]),
-            Sample::new(s([1, 1], [3, 5], [1, 2]), vec![x.clone()]),
-            Sample::flat(s([0, 2], [3, 3], [1, 1]), vec![x.cast(crate::DType::U8)]),
+        let x = floats(&[4, 5, 3], 1);
+        let slice = |start: [usize; 3], limit: [usize; 3], strides: [usize; 3]| Slice {
+            start: start.into(),
+            limit: limit.into(),
+            strides: strides.into(),
+        };
+        let mut all: Vec<Sample> = [
+            slice([0, 0, 0], [4, 5, 3], [1, 1, 1]),
+            slice([1, 0, 0], [3, 5, 3], [1, 1, 1]),
+            slice([0, 2, 1], [4, 5, 2], [1, 1, 1]),
+            slice([0, 0, 0], [4, 5, 3], [2, 2, 2]),
+            slice([1, 1, 0], [4, 5, 3], [2, 3, 1]),
+            slice([0, 1, 2], [1, 4, 3], [1, 2, 7]),
+            slice([2, 0, 0], [2, 5, 3], [1, 1, 1]),
         ]
+        .map(|op| Sample::new(op, vec![x.clone()]))
+        .into();
+        for dtype in [DType::I64, DType::U8, DType::F16, DType::F64] {
+            all.push(Sample::flat(slice([1, 0, 0], [4, 5, 2], [2, 1, 1]), vec![x.cast(dtype)]));
+        }
+        let scalar = Slice { start: vec![], limit: vec![], strides: vec![] };
+        all.push(Sample::new(scalar, vec![floats(&[], 1)]));
+        all
     }
 }
 
 impl Var {
-    /// Elements `start .. limit` of each axis, every `strides`-th.
+    /// StableHLO's `slice`; itself when everything is taken.
     #[track_caller]
     pub fn slice(&self, start: &[usize], limit: &[usize], strides: &[usize]) -> Var {
+        let all = start.iter().all(|&s| s == 0) && limit == self.shape() && strides.iter().all(|&s| s == 1);
+        if all && start.len() == self.rank() && strides.len() == self.rank() {
+            return self.clone();
+        }
         self.apply(Slice { start: start.to_vec(), limit: limit.to_vec(), strides: strides.to_vec() }, &[])
     }
 
-    /// Elements `from .. to` along one axis.
+    /// Indices `from .. to` of one axis and everything of the others.
     #[track_caller]
     pub fn slice_axis(&self, axis: usize, from: usize, to: usize) -> Var {
         let (mut start, mut limit) = (vec![0; self.rank()], self.shape().to_vec());
         if axis < self.rank() {
             (start[axis], limit[axis]) = (from, to);
+        } else {
+            self.trace().fail(shape_error("slice", format!("axis {axis} does not exist in {}", self.ty())));
         }
         self.slice(&start, &limit, &vec![1; self.rank()])
+    }
+
+    /// Index `at` of one axis, which disappears.
+    #[track_caller]
+    pub fn index_axis(&self, axis: usize, at: usize) -> Var {
+        let part = self.slice_axis(axis, at, at + 1);
+        let shape: Vec<usize> = (0..part.rank()).filter(|&a| a != axis).map(|a| part.shape()[a]).collect();
+        part.reshape(&shape)
+    }
+
+    /// Equal parts along an axis, whose length must be a multiple of `parts`.
+    #[track_caller]
+    pub fn split(&self, axis: usize, parts: usize) -> Vec<Var> {
+        let n = self.dim(axis as isize);
+        if parts == 0 || n % parts != 0 {
+            self.trace().fail(shape_error("split", format!("axis {axis} of {} has no {parts} equal parts", self.ty())));
+            return vec![self.clone(); parts];
+        }
+        let each = n / parts;
+        (0..parts).map(|i| self.slice_axis(axis, i * each, (i + 1) * each)).collect()
     }
 }

@@ -1,16 +1,17 @@
 //! Brings ops into the forms that backends take: a reduction over axes that do not lie together becomes several, and the operands of
-//! a product whose axes cannot be walked with one stride each are transposed first.
+//! a product whose axes cannot be walked with one stride each are transposed first, and long concatenations go by groups.
 
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
-use crate::ops::{DotGeneral, Reduce, Transpose, free};
+use crate::ops::{Concatenate, DotGeneral, Reduce, Transpose, free};
 
 pub(super) fn legalize(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|out, _, node, operands| {
         let better = match &node.op {
             Op::Reduce(r) => reduce(out, node, r, operands[0])?,
             Op::DotGeneral(d) => dot(out, node, d, operands)?,
+            Op::Concatenate(c) => concatenate(out, node, c, operands)?,
             _ => None,
         };
         match better {
@@ -31,6 +32,20 @@ fn reduce(out: &mut Graph, node: &Node, r: &Reduce, x: ValueId) -> Result<Option
         v = out.push(Reduce { kind: r.kind, axes }.into(), &[v], node.scope)?[0];
     }
     Ok(Some(v))
+}
+
+/// Many parts are joined in groups, then the groups: a kernel takes only so many operands.
+fn concatenate(out: &mut Graph, node: &Node, c: &Concatenate, x: &[ValueId]) -> Result<Option<ValueId>> {
+    const MOST: usize = 48;
+    if x.len() <= MOST {
+        return Ok(None);
+    }
+    let mut parts = x.to_vec();
+    while parts.len() > 1 {
+        let join = |group: &[ValueId]| Ok(out.push(c.clone().into(), group, node.scope)?[0]);
+        parts = parts.chunks(MOST).map(join).collect::<Result<_>>()?;
+    }
+    Ok(Some(parts[0]))
 }
 
 /// Both operands in the order batch, free, contracted: the product is the same.

@@ -36,12 +36,33 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
                 _ => (x[0], (0..q.len()).collect()),
             };
             let joined: Vec<usize> = q.iter().map(|&i| p[i]).collect();
+            // Only axes of length 1 change places: the elements stay where they are.
+            let shape = out.ty(inner).shape.clone();
+            let long: Vec<usize> = joined.iter().copied().filter(|&a| shape[a] != 1).collect();
             match joined.iter().enumerate().all(|(i, &a)| i == a) {
                 true => Some(inner),
+                false if long.windows(2).all(|w| w[0] < w[1]) => {
+                    let moved = Reshape(joined.iter().map(|&a| shape[a]).collect());
+                    Some(out.push(moved.into(), &[inner], node.scope)?[0])
+                }
                 false if inner != x[0] => Some(out.push(Transpose(joined).into(), &[inner], node.scope)?[0]),
                 false => None,
             }
         }
+        // reverse(reverse(a)) along the same axes = a; along none = a
+        Op::Reverse(r) => match out.op_of(x[0]) {
+            _ if r.0.is_empty() => Some(x[0]),
+            Op::Reverse(inner) if inner == r => Some(out.nodes()[out.node_of(x[0])].operands[0]),
+            _ => None,
+        },
+        // a slice of everything, a padding of nothing, a single part = a
+        Op::Slice(s) if out.ty(x[0]).shape == s.limit && s.strides.iter().all(|&t| t == 1) => {
+            s.start.iter().all(|&i| i == 0).then_some(x[0])
+        }
+        Op::Pad(p) if p.low.iter().chain(&p.high).all(|&n| n == 0) => {
+            p.interior.iter().all(|&n| n == 0).then_some(x[0])
+        }
+        Op::Concatenate(_) if x.len() == 1 => Some(x[0]),
         // convert to the same type = a
         Op::Convert(c) if out.ty(x[0]).dtype == c.0 => Some(x[0]),
         Op::BroadcastInDim(b) => broadcast(out, node, b, x[0])?,
