@@ -1,0 +1,263 @@
+//! Each pass on small graphs: text in, text out.
+
+use kerast_graph::ir::text;
+use kerast_graph::ir::verify::verify;
+use kerast_graph::passes::run_one;
+
+#[track_caller]
+fn check(pass: &str, before: &str, after: &str) {
+    let lines = |t: &str| t.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n");
+    let graph = text::parse(before).expect("the graph before reads");
+    let result = run_one(pass, &graph).expect("there is such a pass").expect("the pass succeeds");
+    verify(&result).expect("valid");
+    let (got, want) = (lines(&result.to_string()), lines(after));
+    assert!(got == want, "{pass} gives\n{got}\ninstead of\n{want}");
+}
+
+#[test]
+fn prune_drops_what_no_result_needs_but_parameters() {
+    check(
+        "prune",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2]"} : f32[2]
+        %1 = parameter() {index = 1, type = "f32[2]"} : f32[2]
+        %2 = tanh(%0) : f32[2]
+        %3 = exponential(%1) : f32[2]
+        %4 = negate(%3) : f32[2]
+        return %2
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2]"} : f32[2]
+        %1 = parameter() {index = 1, type = "f32[2]"} : f32[2]
+        %2 = tanh(%0) : f32[2]
+        return %2
+        "#,
+    );
+}
+
+#[test]
+fn fold_computes_scalars_once() {
+    check(
+        "fold",
+        r#"
+        %0 = constant() {value = f32[] {2.0}} : f32[]
+        %1 = constant() {value = f32[] {3.0}} : f32[]
+        %2 = multiply(%0, %1) : f32[]
+        %3 = compare(%2, %0) {direction = "GT"} : i1[]
+        %4 = parameter() {index = 0, type = "f32[]"} : f32[]
+        %5 = add(%4, %2) : f32[]
+        return %3, %5
+        "#,
+        r#"
+        %0 = constant() {value = f32[] {2.0}} : f32[]
+        %1 = constant() {value = f32[] {3.0}} : f32[]
+        %2 = constant() {value = f32[] {6.0}} : f32[]
+        %3 = constant() {value = i1[] {1}} : i1[]
+        %4 = parameter() {index = 0, type = "f32[]"} : f32[]
+        %5 = add(%4, %2) : f32[]
+        return %3, %5
+        "#,
+    );
+}
+
+#[test]
+fn simplify_drops_neutral_arithmetic() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2]"} : f32[2]
+        %1 = constant() {value = f32[] {0.0}} : f32[]
+        %2 = broadcast_in_dim(%1) {shape = [2], dims = []} : f32[2]
+        %3 = constant() {value = f32[] {1.0}} : f32[]
+        %4 = broadcast_in_dim(%3) {shape = [2], dims = []} : f32[2]
+        %5 = add(%0, %2) : f32[2]
+        %6 = multiply(%4, %5) : f32[2]
+        %7 = multiply(%6, %2) : f32[2]
+        return %6, %7
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2]"} : f32[2]
+        %1 = constant() {value = f32[] {0.0}} : f32[]
+        %2 = broadcast_in_dim(%1) {shape = [2], dims = []} : f32[2]
+        %3 = constant() {value = f32[] {1.0}} : f32[]
+        %4 = broadcast_in_dim(%3) {shape = [2], dims = []} : f32[2]
+        %5 = multiply(%0, %2) : f32[2]
+        return %0, %5
+        "#,
+    );
+}
+
+#[test]
+fn simplify_joins_moves_of_elements() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3,4]"} : f32[2,3,4]
+        %1 = transpose(%0) {permutation = [2, 0, 1]} : f32[4,2,3]
+        %2 = transpose(%1) {permutation = [1, 2, 0]} : f32[2,3,4]
+        %3 = transpose(%1) {permutation = [0, 2, 1]} : f32[4,3,2]
+        %4 = reshape(%0) {shape = [6, 4]} : f32[6,4]
+        %5 = reshape(%4) {shape = [24]} : f32[24]
+        %6 = reshape(%4) {shape = [2, 3, 4]} : f32[2,3,4]
+        return %2, %3, %5, %6
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3,4]"} : f32[2,3,4]
+        %1 = transpose(%0) {permutation = [2, 0, 1]} : f32[4,2,3]
+        %2 = transpose(%0) {permutation = [2, 1, 0]} : f32[4,3,2]
+        %3 = reshape(%0) {shape = [6, 4]} : f32[6,4]
+        %4 = reshape(%0) {shape = [24]} : f32[24]
+        return %0, %2, %4, %0
+        "#,
+    );
+}
+
+#[test]
+fn simplify_moves_unit_axes_without_copying() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[3,1,2,1]"} : f32[3,1,2,1]
+        %1 = transpose(%0) {permutation = [1, 0, 3, 2]} : f32[1,3,1,2]
+        return %1
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[3,1,2,1]"} : f32[3,1,2,1]
+        %1 = reshape(%0) {shape = [1, 3, 1, 2]} : f32[1,3,1,2]
+        return %1
+        "#,
+    );
+}
+
+#[test]
+fn simplify_drops_copies_that_change_nothing() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3]"} : f32[2,3]
+        %1 = constant() {value = f32[] {7.0}} : f32[]
+        %2 = slice(%0) {start = [0, 0], limit = [2, 3], strides = [1, 1]} : f32[2,3]
+        %3 = pad(%2, %1) {low = [0, 0], high = [0, 0], interior = [0, 0]} : f32[2,3]
+        %4 = reverse(%3) {axes = [1]} : f32[2,3]
+        %5 = reverse(%4) {axes = [1]} : f32[2,3]
+        %6 = concatenate(%5) {axis = 0} : f32[2,3]
+        %7 = convert(%6) {to = "f32"} : f32[2,3]
+        %8 = slice(%7) {start = [0, 0], limit = [2, 3], strides = [1, 2]} : f32[2,2]
+        return %7, %8
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3]"} : f32[2,3]
+        %1 = constant() {value = f32[] {7.0}} : f32[]
+        %2 = reverse(%0) {axes = [1]} : f32[2,3]
+        %3 = slice(%0) {start = [0, 0], limit = [2, 3], strides = [1, 2]} : f32[2,2]
+        return %0, %3
+        "#,
+    );
+}
+
+#[test]
+fn simplify_composes_repetitions() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[3]"} : f32[3]
+        %1 = broadcast_in_dim(%0) {shape = [2, 3], dims = [1]} : f32[2,3]
+        %2 = broadcast_in_dim(%1) {shape = [2, 4, 3], dims = [0, 2]} : f32[2,4,3]
+        %3 = reshape(%0) {shape = [1, 3, 1]} : f32[1,3,1]
+        %4 = broadcast_in_dim(%3) {shape = [2, 3, 5], dims = [0, 1, 2]} : f32[2,3,5]
+        return %2, %4
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[3]"} : f32[3]
+        %1 = broadcast_in_dim(%0) {shape = [2, 3], dims = [1]} : f32[2,3]
+        %2 = broadcast_in_dim(%0) {shape = [2, 4, 3], dims = [2]} : f32[2,4,3]
+        %3 = reshape(%0) {shape = [1, 3, 1]} : f32[1,3,1]
+        %4 = broadcast_in_dim(%0) {shape = [2, 3, 5], dims = [1]} : f32[2,3,5]
+        return %2, %4
+        "#,
+    );
+}
+
+#[test]
+fn dedupe_joins_equal_nodes_but_not_parameters() {
+    check(
+        "dedupe",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2]"} : f32[2]
+        %1 = parameter() {index = 1, type = "f32[2]"} : f32[2]
+        %2 = tanh(%0) : f32[2]
+        %3 = tanh(%0) : f32[2]
+        %4 = tanh(%1) : f32[2]
+        %5 = add(%3, %4) : f32[2]
+        %6 = add(%2, %4) : f32[2]
+        %7, %8 = top_k(%5) {k = 1} : f32[1], i32[1]
+        %9, %10 = top_k(%6) {k = 1} : f32[1], i32[1]
+        return %5, %6, %7, %10
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2]"} : f32[2]
+        %1 = parameter() {index = 1, type = "f32[2]"} : f32[2]
+        %2 = tanh(%0) : f32[2]
+        %3 = tanh(%1) : f32[2]
+        %4 = add(%2, %3) : f32[2]
+        %5, %6 = top_k(%4) {k = 1} : f32[1], i32[1]
+        return %4, %4, %5, %6
+        "#,
+    );
+}
+
+#[test]
+fn legalize_reduces_separate_axes_one_after_another() {
+    check(
+        "legalize",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3,4,1,5]"} : f32[2,3,4,1,5]
+        %1 = reduce_sum(%0) {axes = [0, 2, 4]} : f32[3,1]
+        %2 = reduce_max(%0) {axes = [1, 2]} : f32[2,1,5]
+        return %1, %2
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3,4,1,5]"} : f32[2,3,4,1,5]
+        %1 = reduce_sum(%0) {axes = [2, 4]} : f32[2,3,1]
+        %2 = reduce_sum(%1) {axes = [0]} : f32[3,1]
+        %3 = reduce_max(%0) {axes = [1, 2]} : f32[2,1,5]
+        return %2, %3
+        "#,
+    );
+}
+
+#[test]
+fn legalize_transposes_operands_that_no_stride_walks() {
+    check(
+        "legalize",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3,4]"} : f32[2,3,4]
+        %1 = parameter() {index = 1, type = "f32[3,5]"} : f32[3,5]
+        %2 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[2,4,5]
+        return %2
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,3,4]"} : f32[2,3,4]
+        %1 = parameter() {index = 1, type = "f32[3,5]"} : f32[3,5]
+        %2 = transpose(%0) {permutation = [0, 2, 1]} : f32[2,4,3]
+        %3 = transpose(%1) {permutation = [1, 0]} : f32[5,3]
+        %4 = dot_general(%2, %3) {lhs_batch = [], rhs_batch = [], lhs_contract = [2], rhs_contract = [1]} : f32[2,4,5]
+        return %4
+        "#,
+    );
+}
+
+#[test]
+fn legalize_joins_many_parts_in_groups() {
+    let operands: String = (0..50).map(|_| "%0").collect::<Vec<_>>().join(", ");
+    let group: String = (0..48).map(|_| "%0").collect::<Vec<_>>().join(", ");
+    let x = r#"%0 = parameter() {index = 0, type = "f32[1]"} : f32[1]"#;
+    check(
+        "legalize",
+        &format!("{x}\n%1 = concatenate({operands}) {{axis = 0}} : f32[50]\nreturn %1"),
+        &format!(
+            "{x}\n%1 = concatenate({group}) {{axis = 0}} : f32[48]\n%2 = concatenate(%0, %0) {{axis = 0}} : f32[2]\n\
+             %3 = concatenate(%1, %2) {{axis = 0}} : f32[50]\nreturn %3"
+        ),
+    );
+}
