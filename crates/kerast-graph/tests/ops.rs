@@ -7,7 +7,7 @@ use common::{Program, check_gradients, traced, weighted_sum};
 use kerast_graph::autodiff;
 use kerast_graph::ir::op::{Op, Sample};
 use kerast_graph::ir::text;
-use kerast_graph::{Graph, Tensor, Type, Var};
+use kerast_graph::{DType, Graph, Tensor, Type, Var};
 
 fn graph(sample: &Sample) -> Graph {
     let (trace, _, out) = traced(sample);
@@ -69,4 +69,35 @@ fn gradients_agree_with_finite_differences() {
         wrong.extend(check_gradients(&what, &mut f, &sample.operands, &wrt, &gradients, tolerance, 60));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Shape rules meet graphs from files: whatever the operands, they answer or refuse, and what they accept is small enough to hold.
+#[test]
+fn shape_rules_refuse_wrong_operands_without_a_panic() {
+    let kinds = [Type::new(DType::F32, []), Type::new(DType::I32, [3]), Type::new(DType::Bool, [2, 0])];
+    for (name, sample) in Op::samples() {
+        let types: Vec<Type> = sample.operands.iter().map(|t| Type::new(t.dtype(), t.shape())).collect();
+        let mut lists =
+            vec![vec![], types.iter().rev().cloned().collect(), types.iter().chain(&types).cloned().collect()];
+        for i in 0..types.len().min(4) {
+            lists.push(types[..i].to_vec());
+            let mut changed = |ty: Type| {
+                let mut list = types.clone();
+                list[i] = ty;
+                lists.push(list);
+            };
+            kinds.iter().for_each(|k| changed(k.clone()));
+            let (dtype, shape) = (types[i].dtype, &types[i].shape);
+            changed(Type::new(dtype, [shape.as_slice(), &[2]].concat()));
+            changed(Type::new(dtype, shape.iter().skip(1).copied().collect::<Vec<_>>()));
+            changed(Type::new(dtype, shape.iter().map(|n| n + 1).collect::<Vec<_>>()));
+            changed(Type::new(dtype, shape.iter().map(|n| n.saturating_sub(1)).collect::<Vec<_>>()));
+            changed(Type::new(dtype, vec![0; shape.len()]));
+        }
+        for list in lists {
+            let refs: Vec<&Type> = list.iter().collect();
+            let answer = std::panic::catch_unwind(|| sample.op.infer(&refs));
+            assert!(answer.is_ok(), "{name} {:?} panics on {list:?}", sample.op);
+        }
+    }
 }
