@@ -5,6 +5,7 @@ mod common;
 
 use common::{Program, check_gradients, traced, weighted_sum};
 use kerast_graph::autodiff;
+use kerast_graph::ir::attributes::Attribute;
 use kerast_graph::ir::op::{Op, Sample};
 use kerast_graph::ir::text;
 use kerast_graph::{DType, Graph, Tensor, Type, Var};
@@ -99,5 +100,46 @@ fn shape_rules_refuse_wrong_operands_without_a_panic() {
             let answer = std::panic::catch_unwind(|| sample.op.infer(&refs));
             assert!(answer.is_ok(), "{name} {:?} panics on {list:?}", sample.op);
         }
+    }
+}
+
+/// The same for attributes: what reads back may be refused by the shape rule, not break it.
+#[test]
+fn shape_rules_refuse_wrong_attributes_without_a_panic() {
+    for (name, sample) in Op::samples() {
+        let types: Vec<Type> = sample.operands.iter().map(|t| Type::new(t.dtype(), t.shape())).collect();
+        let refs: Vec<&Type> = types.iter().collect();
+        let attributes = sample.op.attributes();
+        for (i, (_, value)) in attributes.0.iter().enumerate() {
+            for wrong in changed(value) {
+                let mut list = attributes.clone();
+                list.0[i].1 = wrong;
+                let answer = std::panic::catch_unwind(|| match Op::parse(sample.op.name(), &list) {
+                    Ok(op) => op.infer(&refs).is_ok(),
+                    Err(_) => false,
+                });
+                assert!(answer.is_ok(), "{name} panics on {list:?}");
+            }
+        }
+    }
+}
+
+fn changed(value: &Attribute) -> Vec<Attribute> {
+    let numbers = [0, -1, 1, 7, 1 << 40, i64::MAX, i64::MIN];
+    match value {
+        Attribute::Int(_) => numbers.map(Attribute::Int).into(),
+        Attribute::Ints(v) => {
+            let mut all = vec![Attribute::Ints(vec![]), Attribute::Ints(v.iter().chain(v).copied().collect())];
+            for i in 0..v.len().min(8) {
+                all.push(Attribute::Ints([&v[..i], &v[i + 1..]].concat()));
+                for n in numbers {
+                    let mut list = v.clone();
+                    list[i] = n;
+                    all.push(Attribute::Ints(list));
+                }
+            }
+            all
+        }
+        _ => vec![Attribute::Int(3), Attribute::Word("x".to_string())],
     }
 }

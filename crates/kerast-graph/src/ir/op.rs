@@ -77,6 +77,11 @@ impl Sample {
     }
 }
 
+/// Whether these strides, dilations, sizes and paddings are small enough that no sum or product of two of them overflows.
+pub(crate) fn moderate(values: impl IntoIterator<Item = i64>) -> bool {
+    values.into_iter().all(|v| v.abs_diff(0) < 1 << 30)
+}
+
 /// A shape-rule failure of op `name`.
 pub fn shape_error(name: &str, message: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Shape, format!("{name}: {message}"))

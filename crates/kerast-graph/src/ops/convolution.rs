@@ -7,7 +7,7 @@ use super::convolution_samples;
 use crate::autodiff::Vjp;
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
-use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
+use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, moderate, shape_error};
 use crate::ir::types::{Type, strides};
 use crate::ir::var::Var;
 use kerast_kernels::conv::{Conv, ConvKernel, Dim, FilterLayout, Layout};
@@ -134,6 +134,15 @@ impl Convolution {
         }
     }
 
+    /// The spatial axes as numbers, six each.
+    fn numbers(&self) -> Vec<i64> {
+        let dim = |d: &ConvDim| {
+            let [stride, lhs, rhs] = [d.stride, d.lhs_dilation, d.rhs_dilation].map(|v| v as i64);
+            [stride, d.padding.0, d.padding.1, lhs, rhs, i64::from(d.reversed)]
+        };
+        self.dims.iter().flat_map(dim).collect()
+    }
+
     fn output(&self, i: usize, x: &Type, w: &Type) -> i64 {
         let d = &self.dims[i];
         let room = dilated(x.shape[self.lhs.spatial[i]], d.lhs_dilation) + d.padding.0 + d.padding.1
@@ -162,7 +171,9 @@ impl OpRule for Convolution {
             && self.feature_groups > 0
             && self.batch_groups > 0
             && (self.feature_groups == 1 || self.batch_groups == 1)
-            && self.dims.iter().all(|d| d.stride > 0 && d.lhs_dilation > 0 && d.rhs_dilation > 0);
+            && self.dims.iter().all(|d| d.stride > 0 && d.lhs_dilation > 0 && d.rhs_dilation > 0)
+            && moderate(self.numbers())
+            && moderate([self.feature_groups as i64, self.batch_groups as i64]);
         if !sane {
             return Err(shape_error(
                 "convolution",
@@ -235,25 +246,11 @@ impl OpRule for Convolution {
     }
 
     fn attributes(&self) -> Attributes {
-        let flat: Vec<i64> = self
-            .dims
-            .iter()
-            .flat_map(|d| {
-                [
-                    d.stride as i64,
-                    d.padding.0,
-                    d.padding.1,
-                    d.lhs_dilation as i64,
-                    d.rhs_dilation as i64,
-                    i64::from(d.reversed),
-                ]
-            })
-            .collect();
         Attributes::none()
             .with("lhs", &self.lhs.list())
             .with("rhs", &self.rhs.list())
             .with("out", &self.out.list())
-            .with("dims", &flat)
+            .with("dims", &self.numbers())
             .with("feature_groups", self.feature_groups)
             .with("batch_groups", self.batch_groups)
     }
@@ -267,6 +264,9 @@ impl OpRule for Convolution {
         };
         let size = |v: i64| usize::try_from(v).map_err(|_| shape_error(name, "a negative size"));
         let flat = a.ints("dims")?;
+        if flat.len() % 6 != 0 {
+            return Err(shape_error(name, "`dims` needs six numbers for each axis"));
+        }
         let dims = flat.chunks_exact(6).map(|c| {
             Ok(ConvDim {
                 stride: size(c[0])?,

@@ -6,7 +6,7 @@
 use crate::autodiff::{self, Vjp};
 use crate::error::Result;
 use crate::ir::attributes::Attributes;
-use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
+use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, moderate, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
 use crate::ops::ReduceKind;
@@ -52,26 +52,33 @@ fn axes(dims: &[WindowDim], x: &[usize]) -> Vec<WindowAxis> {
 
 fn outputs(name: &str, dims: &[WindowDim], x: &Type) -> Result<Vec<usize>> {
     let sane = dims.len() == x.rank()
-        && dims.iter().all(|d| d.size > 0 && d.stride > 0 && d.base_dilation > 0 && d.window_dilation > 0);
+        && dims.iter().all(|d| d.size > 0 && d.stride > 0 && d.base_dilation > 0 && d.window_dilation > 0)
+        && moderate(numbers(dims));
     if !sane {
         return Err(shape_error(name, format!("a window of {} axes with positive sizes is needed for {x}", x.rank())));
     }
     Ok(axes(dims, &x.shape).iter().map(WindowAxis::output).collect())
 }
 
+/// The axes as numbers, six each.
+fn numbers(dims: &[WindowDim]) -> Vec<i64> {
+    let dim = |d: &WindowDim| {
+        let [size, stride, base, window] = [d.size, d.stride, d.base_dilation, d.window_dilation].map(|v| v as i64);
+        [size, stride, base, window, d.padding.0, d.padding.1]
+    };
+    dims.iter().flat_map(dim).collect()
+}
+
 fn write(dims: &[WindowDim]) -> Attributes {
-    let flat: Vec<i64> = dims
-        .iter()
-        .flat_map(|d| {
-            [d.size as i64, d.stride as i64, d.base_dilation as i64, d.window_dilation as i64, d.padding.0, d.padding.1]
-        })
-        .collect();
-    Attributes::none().with("dims", &flat)
+    Attributes::none().with("dims", &numbers(dims))
 }
 
 fn read(a: &Attributes) -> Result<Vec<WindowDim>> {
     let size = |v: i64| usize::try_from(v).map_err(|_| shape_error("window", "a negative size"));
     let flat = a.ints("dims")?;
+    if flat.len() % 6 != 0 {
+        return Err(shape_error("window", "`dims` needs six numbers for each axis"));
+    }
     let dims = flat.chunks_exact(6).map(|c| {
         Ok(WindowDim {
             size: size(c[0])?,

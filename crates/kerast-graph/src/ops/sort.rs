@@ -1,4 +1,4 @@
-//! Order along an axis: `sort` (stable, with operands carried along) and `top_k`. Gradients go back by the places that the values
+//! Order along an axis: `sort` (stable, NaN last, with operands carried along) and `top_k` (NaN first). Gradients go back by the places that the values
 //! came from.
 
 use super::sample_data::{floats, indices, integers};

@@ -1,0 +1,161 @@
+//! Values that JAX's `lax` gives for the same operands, and orders that NumPy defines.
+
+use kerast_graph::backend::cpu::evaluate;
+use kerast_graph::ops::{
+    Combine, ConvAxes, ConvDim, Convolution, GatherDims, ReduceKind, ScatterDims, Sort, WindowDim,
+};
+use kerast_graph::{DType, Tensor, Trace, Type, Var};
+
+/// The operands that the values were made from.
+fn floats(shape: &[usize], seed: usize) -> Tensor {
+    let n: usize = shape.iter().product();
+    let v: Vec<f32> = (0..n).map(|i| ((i * 37 + seed * 53 + 11) % 127) as f32 / 31.75 - 2.0).collect();
+    Tensor::new(shape, &v).expect("n values")
+}
+
+fn run(operands: &[Tensor], f: impl FnOnce(&[Var]) -> Var) -> Tensor {
+    let trace = Trace::new();
+    let inputs: Vec<Var> = operands.iter().map(|t| trace.parameter(Type::new(t.dtype(), t.shape()))).collect();
+    let graph = trace.finish(&[f(&inputs)]).expect("valid");
+    evaluate(&graph, operands).expect("runs").swap_remove(0)
+}
+
+#[track_caller]
+fn check(got: &Tensor, shape: &[usize], want: &[f64]) {
+    assert_eq!(got.shape(), shape);
+    let values = got.to_f64_vec();
+    let near = values.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-3);
+    assert!(near && values.len() == want.len(), "{values:?} instead of {want:?}");
+}
+
+#[test]
+fn convolutions() {
+    let how = |dim: ConvDim, data: ConvAxes| Convolution {
+        lhs: data.clone(),
+        rhs: ConvAxes::keras_kernel(1),
+        out: data,
+        dims: vec![dim],
+        feature_groups: 1,
+        batch_groups: 1,
+    };
+    let everything = ConvDim { stride: 2, padding: (3, 1), lhs_dilation: 3, rhs_dilation: 2, reversed: true };
+    let got = run(&[floats(&[2, 4, 1], 1), floats(&[3, 1, 2], 2)], |v| {
+        v[0].convolution(&v[1], how(everything, ConvAxes::channels_last(1)))
+    });
+    let want = [
+        0.0, 0.0, 1.9902, -1.3578, 0.0186, 1.395, -1.953, -0.5766, -0.8226, 0.5612, 0.0, 0.0, 3.1047, -2.1182, 0.029,
+        2.1762, -3.0467, -0.8995, 0.2919, -0.1991,
+    ];
+    check(&got, &[2, 5, 2], &want);
+
+    let mixed = ConvDim { padding: (1, 0), rhs_dilation: 2, reversed: true, ..ConvDim::default() };
+    let got = run(&[floats(&[1, 4, 5], 1), floats(&[2, 2, 4], 2)], |v| {
+        let how = how(mixed, ConvAxes::channels_first(1));
+        v[0].convolution(&v[1], Convolution { feature_groups: 2, ..how })
+    });
+    let want = [
+        3.6307, -3.6977, -3.8797, 5.1981, -0.8735, 3.3569, -0.7157, -0.19, -0.8933, -3.5836, 4.4531, -3.5732, -1.4806,
+        -3.4353, 0.7108, 0.1324,
+    ];
+    check(&got, &[1, 4, 4], &want);
+
+    let strided = ConvDim { stride: 2, padding: (1, 0), ..ConvDim::default() };
+    let got = run(&[floats(&[3, 2, 5], 1), floats(&[2, 2, 3], 2)], |v| {
+        let how = how(strided, ConvAxes::channels_first(1));
+        v[0].convolution(&v[1], Convolution { batch_groups: 3, ..how })
+    });
+    let want = [0.3298, -0.2713, 0.9578, 1.3933, -2.663, -2.538, -1.0481, -0.0327, -3.0276];
+    check(&got, &[1, 3, 3], &want);
+}
+
+#[test]
+fn windows() {
+    let dim = |size, stride, padding, base_dilation, window_dilation| WindowDim {
+        size,
+        stride,
+        base_dilation,
+        window_dilation,
+        padding,
+    };
+    let x = [floats(&[4, 5], 3)];
+    let largest = [dim(2, 2, (1, 0), 1, 2), dim(3, 2, (0, 1), 2, 1)];
+    let want = [1.1811, -0.4882, 0.6772, 1.8425, 1.1811, -0.4882, 0.6772, 1.8425];
+    check(&run(&x, |v| v[0].reduce_window(ReduceKind::Max, &largest)), &[2, 4], &want);
+    let sum = [dim(2, 1, (0, 1), 1, 1), dim(2, 3, (1, 0), 1, 2)];
+    let want = [-1.1339, 3.0551, -1.4803, 2.3622, -1.8268, 1.6693, -2.0, 0.6614];
+    check(&run(&x, |v| v[0].reduce_window(ReduceKind::Sum, &sum)), &[4, 2], &want);
+}
+
+#[test]
+fn gathers_and_scatters() {
+    let dims = GatherDims {
+        offset_dims: vec![2],
+        collapsed_slice_dims: vec![2],
+        operand_batching_dims: vec![1],
+        start_indices_batching_dims: vec![0],
+        start_index_map: vec![2],
+        index_vector_dim: 2,
+    };
+    let places = Tensor::new(&[3, 2], &[0i32, 3, 1, 1, 2, 9]).expect("six places");
+    let got = run(&[floats(&[2, 3, 4], 2), places], |v| v[0].gather(&v[1], dims, &[2, 1, 1]));
+    let want = [1.685, -0.3307, 1.1811, -0.8346, -0.4882, 1.4961, -0.4882, 1.4961, 1.3386, -0.6772, -1.4961, 0.4882];
+    check(&got, &[3, 2, 2], &want);
+
+    let dims = ScatterDims {
+        update_window_dims: vec![0, 2],
+        inserted_window_dims: vec![],
+        input_batching_dims: vec![],
+        scatter_indices_batching_dims: vec![],
+        scatter_dims_to_operand_dims: vec![1, 0],
+        index_vector_dim: 0,
+    };
+    // The third window lies outside and is left out.
+    let places = Tensor::new(&[2, 3], &[0i32, 1, 5, 2, 1, 0]).expect("six places");
+    let got =
+        run(&[floats(&[4, 3], 1), places, floats(&[2, 3, 2], 6)], |v| v[0].scatter(&v[1], &v[2], dims, Combine::Add));
+    let want = [0.0157, 1.1811, -1.6535, -0.4882, -0.6299, 1.7008, -0.6299, 3.3858, 0.189, -2.1417, 0.189, 0.8346];
+    check(&got, &[4, 3], &want);
+}
+
+#[test]
+fn sugar_for_indices() {
+    let x = Tensor::new(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("six values");
+    let at = |shape: &[usize], v: &[i32]| Tensor::new(shape, v).expect("as many places");
+    check(&run(&[x.clone(), at(&[2], &[2, 0])], |v| v[0].take(&v[1], 1)), &[2, 2], &[3.0, 1.0, 6.0, 4.0]);
+    check(&run(&[x.clone(), at(&[1, 2], &[1, 7])], |v| v[0].rows(&v[1])), &[1, 2, 3], &[4.0, 5.0, 6.0, 4.0, 5.0, 6.0]);
+    let picked = run(&[x.clone(), at(&[2, 2], &[0, 2, 1, 1])], |v| v[0].take_along_axis(&v[1], 1));
+    check(&picked, &[2, 2], &[1.0, 3.0, 5.0, 5.0]);
+    // The other axes broadcast.
+    let picked = run(&[x.clone(), at(&[1, 1], &[2])], |v| v[0].take_along_axis(&v[1], 1));
+    check(&picked, &[2, 1], &[3.0, 6.0]);
+    let written = run(&[x, at(&[2, 1], &[2, 0]), Tensor::new(&[2, 1], &[8.0f32, 9.0]).expect("two values")], |v| {
+        v[0].scatter_along_axis(&v[1], &v[2], 1, Combine::Set)
+    });
+    check(&written, &[2, 3], &[1.0, 2.0, 8.0, 9.0, 5.0, 6.0]);
+}
+
+#[test]
+fn order_is_stable_and_puts_nan_last() {
+    let x = Tensor::new(&[6], &[2.0f32, f32::NAN, -1.0, 2.0, -0.0, 0.0]).expect("six values");
+    let places = |descending| run(std::slice::from_ref(&x), |v| v[0].arg_sort(0, descending));
+    assert_eq!(places(false).to_f64_vec(), [2.0, 4.0, 5.0, 0.0, 3.0, 1.0]);
+    assert_eq!(places(true).to_f64_vec(), [0.0, 3.0, 4.0, 5.0, 2.0, 1.0]);
+    let tied = Tensor::new(&[6], &[2.0f32, 1.0, 5.0, 2.0, 5.0, 5.0]).expect("six values");
+    assert_eq!(run(&[tied], |v| v[0].top_k(4).1).to_f64_vec(), [2.0, 4.0, 5.0, 0.0]);
+    let numbers = Tensor::new(&[3], &[3i32, 1, 2]).expect("three values");
+    let op = Sort { axis: 0, descending: false };
+    assert_eq!(run(&[numbers], |v| v[0].apply(op, &[])).cast(DType::I32).to_f64_vec(), [1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn running_reductions() {
+    let x = [floats(&[2, 3], 1)];
+    let products = run(&x, |v| v[0].reverse(&[1]).cumulative_product(1).reverse(&[1]));
+    check(&products, &[2, 3], &[-0.0308, -1.953, -1.6535, -0.6091, 1.2477, 1.8425]);
+    let operands = [floats(&[2, 5], 1), floats(&[2, 5], 2)];
+    let slope = run(&operands, |v| {
+        let loss = (v[0].cumulative_max(1) * &v[1]).sum_all();
+        kerast_graph::autodiff::grad(&loss, &v[..1]).swap_remove(0)
+    });
+    check(&slope, &[2, 5], &[1.685, -1.6063, 0.0, 0.0, 0.0, 1.2126, 0.0, 0.0, 0.0, 0.0]);
+}
