@@ -44,7 +44,8 @@ fn values(shape: &[usize], seed: usize) -> Tensor {
 
 #[test]
 fn simple_functions() {
-    let functions: [(&str, fn(&Var) -> Var); 3] =
+    type Function = fn(&Var) -> Var;
+    let functions: [(&str, Function); 3] =
         [("tanh", |x| x.tanh()), ("x³", |x| x * x * x), ("softmax", |x| x.softmax(1).square())];
     for (name, f) in functions {
         let x = values(&[2, 4], 1);

@@ -133,7 +133,7 @@ impl Var {
     #[track_caller]
     pub fn split(&self, axis: usize, parts: usize) -> Vec<Var> {
         let n = self.dim(axis as isize);
-        if parts == 0 || n % parts != 0 {
+        if parts == 0 || !n.is_multiple_of(parts) {
             self.trace().fail(shape_error("split", format!("axis {axis} of {} has no {parts} equal parts", self.ty())));
             return vec![self.clone(); parts];
         }

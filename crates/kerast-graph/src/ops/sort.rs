@@ -1,5 +1,6 @@
-//! Order along an axis: `sort` (stable, NaN last, with operands carried along) and `top_k` (NaN first). Gradients go back by the places that the values
-//! came from.
+//! Order along an axis: `sort` (stable, NaN last, with operands carried along) and `top_k` (NaN first).
+//!
+//! Gradients go back to the places that the values came from.
 
 use super::sample_data::{floats, indices, integers};
 use crate::autodiff::Vjp;
