@@ -30,8 +30,18 @@ impl Chain {
     /// A chain without reductions; see the fields.
     pub fn new(map: Map, inputs: Vec<Option<usize>>) -> Chain {
         assert!(!map.reduces(), "a chain behind a kernel has no reductions");
-        let host = map.host();
+        // An output that may lie on an input cannot hold the raw result first: it would overwrite what the chain still reads.
+        let in_place = (0..inputs.len()).any(|i| inputs[i].is_some() && (0..map.outputs()).any(|o| map.in_place(i, o)));
+        let host = if in_place { None } else { map.host() };
         Chain { map, inputs, host }
+    }
+
+    /// Whether output `output` may lie on input `input` of the step.
+    pub fn in_place(&self, input: usize, output: usize) -> bool {
+        let mut places = (0..self.inputs.len()).filter(|&i| self.inputs[i] == Some(input));
+        self.host.is_none()
+            && places.next().is_some_and(|i| self.map.in_place(i, output))
+            && places.all(|i| self.map.in_place(i, output))
     }
 
     /// Bytes of scratch for the raw result of `elements` elements.

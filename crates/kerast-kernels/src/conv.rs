@@ -295,6 +295,10 @@ impl Kernel for ConvKernel {
         self.chain.as_ref().map_or(0, Chain::scratch)
     }
 
+    fn in_place(&self, input: usize, output: usize) -> bool {
+        self.chain.as_ref().is_some_and(|c| c.in_place(input, output))
+    }
+
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
         if let Some(chain) = &self.chain {
             return self.run_chained(chain, io, pool);

@@ -381,6 +381,7 @@ impl Session {
     /// Runs the program once. Panics if a state buffer was not put in.
     pub fn run(&mut self) {
         assert!(self.bases.iter().all(|p| !p.is_null()), "a state buffer is missing");
+        let _flush = crate::denormals::FlushDenormals::new();
         if let Some(times) = &mut self.times {
             for (p, t) in self.program.steps.iter().zip(times) {
                 let start = Instant::now();

@@ -127,7 +127,14 @@ impl Pool {
         });
         let start = |worker: usize| {
             let shared = Arc::clone(&shared);
-            thread::Builder::new().name(format!("kerast-{}", worker + 1)).spawn(move || shared.work(worker)).ok()
+            thread::Builder::new()
+                .name(format!("kerast-{}", worker + 1))
+                .spawn(move || {
+                    // The same arithmetic on every thread.
+                    let _flush = crate::denormals::FlushDenormals::new();
+                    shared.work(worker);
+                })
+                .ok()
         };
         let workers = (0..wanted).map_while(start).collect();
         Pool { shared, workers }

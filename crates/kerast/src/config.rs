@@ -190,6 +190,19 @@ impl From<&str> for Word {
     }
 }
 
+/// Any JSON, kept as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raw(pub Value);
+
+impl Field for Raw {
+    fn to_json(&self) -> Value {
+        self.0.clone()
+    }
+    fn from_json(v: &Value) -> Result<Self> {
+        Ok(Raw(v.clone()))
+    }
+}
+
 /// A struct that Keras would describe by class name and config.
 pub trait Config: fmt::Debug + Send + Sync {
     /// Keras' class name.

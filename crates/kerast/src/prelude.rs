@@ -12,7 +12,9 @@ pub use crate::layers::*;
 pub use crate::losses::LossRule;
 pub use crate::metrics::{MetricRule, StateSpec};
 pub use crate::models::{Apply, Model, Sequential, Symbol};
-pub use crate::optimizers::schedules::ExponentialDecay;
+pub use crate::optimizers::schedules::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
+};
 pub use crate::optimizers::{Adadelta, Adagrad, Adam, AdamW, Adamax, Nadam, RmsProp, Sgd};
 pub use crate::plot;
 pub use crate::regularizers::{L1, L1L2, L2};

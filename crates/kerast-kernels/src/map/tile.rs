@@ -27,19 +27,30 @@ impl Tile<'_> {
     /// # Safety
     /// The slot holds at least `blocks` blocks of `T`, initialised or about to be overwritten, and is not written to meanwhile.
     #[inline(always)]
-    unsafe fn read<T>(&self, slot: Slot) -> &[[T; BLOCK]] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.slots[slot as usize].cast(), self.blocks) }
+    unsafe fn read<T>(&self, slot: Slot) -> &[T] {
+        // SAFETY: the caller's promise; the length is a whole number of blocks.
+        unsafe { whole_blocks(std::slice::from_raw_parts(self.slots[slot as usize].cast(), self.blocks * BLOCK)) }
     }
 
     /// # Safety
     /// As for `read`, and no other view of this slot exists.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    unsafe fn write<T>(&self, slot: Slot) -> &mut [[T; BLOCK]] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.slots[slot as usize].cast(), self.blocks) }
+    unsafe fn write<T>(&self, slot: Slot) -> &mut [T] {
+        // SAFETY: the caller's promise; the length is a whole number of blocks.
+        unsafe { std::slice::from_raw_parts_mut(self.slots[slot as usize].cast(), self.blocks * BLOCK) }
     }
+}
+
+/// Tells the compiler that no vector is left half empty.
+///
+/// # Safety
+/// The length is a multiple of [`BLOCK`].
+#[inline(always)]
+unsafe fn whole_blocks<T>(x: &[T]) -> &[T] {
+    // SAFETY: the caller's promise.
+    unsafe { std::hint::assert_unchecked(x.len() % BLOCK == 0) };
+    x
 }
 
 /// Runs all instructions over one tile.
@@ -133,9 +144,7 @@ unsafe fn map1<A: Copy, D: Copy>(i: &Instr, t: &Tile<'_>, f: impl Fn(A) -> D) {
     // SAFETY: as in `run_with`.
     let (d, a) = unsafe { (t.write::<D>(i.dst), t.read::<A>(i.args[0])) };
     for (d, a) in d.iter_mut().zip(a) {
-        for k in 0..BLOCK {
-            d[k] = f(a[k]);
-        }
+        *d = f(*a);
     }
 }
 
@@ -144,9 +153,7 @@ unsafe fn map2<A: Copy, D: Copy>(i: &Instr, t: &Tile<'_>, f: impl Fn(A, A) -> D)
     // SAFETY: as in `run_with`.
     let (d, a, b) = unsafe { (t.write::<D>(i.dst), t.read::<A>(i.args[0]), t.read::<A>(i.args[1])) };
     for ((d, a), b) in d.iter_mut().zip(a).zip(b) {
-        for k in 0..BLOCK {
-            d[k] = f(a[k], b[k]);
-        }
+        *d = f(*a, *b);
     }
 }
 
@@ -156,9 +163,7 @@ unsafe fn select<T: Copy>(i: &Instr, t: &Tile<'_>) {
     let (d, p, a, b) =
         unsafe { (t.write::<T>(i.dst), t.read::<i32>(i.args[0]), t.read::<T>(i.args[1]), t.read::<T>(i.args[2])) };
     for (((d, p), a), b) in d.iter_mut().zip(p).zip(a).zip(b) {
-        for k in 0..BLOCK {
-            d[k] = if p[k] != 0 { a[k] } else { b[k] };
-        }
+        *d = if *p != 0 { *a } else { *b };
     }
 }
 
@@ -168,10 +173,8 @@ unsafe fn clamp<T: Copy + PartialOrd>(i: &Instr, t: &Tile<'_>) {
     let (d, low, x, high) =
         unsafe { (t.write::<T>(i.dst), t.read::<T>(i.args[0]), t.read::<T>(i.args[1]), t.read::<T>(i.args[2])) };
     for (((d, low), x), high) in d.iter_mut().zip(low).zip(x).zip(high) {
-        for k in 0..BLOCK {
-            let raised = if x[k] < low[k] { low[k] } else { x[k] };
-            d[k] = if raised > high[k] { high[k] } else { raised };
-        }
+        let raised = if *x < *low { *low } else { *x };
+        *d = if raised > *high { *high } else { raised };
     }
 }
 

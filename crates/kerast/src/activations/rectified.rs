@@ -10,7 +10,7 @@ fn positive_or(x: &Var, other: Var) -> Var {
 
 /// `min(x, 0)`, so that exponentials of it do not overflow.
 fn low(x: &Var) -> Var {
-    x.min(&x.full_like(0.0))
+    x.gt(0.0).select(&x.full_like(0.0), x)
 }
 
 activation! {
@@ -32,7 +32,8 @@ activation! {
             t => x.gt(t),
         };
         let below = if a.negative_slope == 0.0 { zero.clone() } else { (x - a.threshold) * a.negative_slope };
-        let y = above.select(x, &below);
+        let plain = a.threshold == 0.0 && a.negative_slope == 0.0;
+        let y = if plain { x.relu() } else { above.select(x, &below) };
         match a.max_value {
             Some(max) => y.greater(&y.full_like(max)).select(&y.full_like(max), &y),
             None => y,

@@ -3,9 +3,9 @@
 use super::activation;
 use kerast_graph::Var;
 
-/// `ln(1 + eˣ)` without overflow: `max(x, 0) + ln(1 + e^-|x|)`.
+/// `ln(1 + eˣ)` without overflow: `max(x, 0) + ln(1 + e^-|x|)`; the slope of the maximum at 0 is ½, as it should be.
 pub(crate) fn softplus(x: &Var) -> Var {
-    x.relu() + x.abs().neg().exp().log1p()
+    x.max(&x.full_like(0.0)) + x.abs().neg().exp().log1p()
 }
 
 activation! {

@@ -1,8 +1,10 @@
 //! Projections of weights, applied after every update.
 
 mod non_neg;
+mod norms;
 
 pub use non_neg::NonNeg;
+pub use norms::{MaxNorm, MinMaxNorm, UnitNorm};
 
 use crate::config::{Config, Entry, FromConfig, family};
 use kerast_graph::Var;
@@ -26,5 +28,11 @@ fn entry<C: ConstraintRule + FromConfig>(
     Entry { class, aliases, make: |c| Ok(Arc::new(C::from_config(c)?)) }
 }
 
-static REGISTRY: LazyLock<Vec<Entry<dyn ConstraintRule>>> =
-    LazyLock::new(|| vec![entry::<NonNeg>("NonNeg", &["non_neg", "nonneg"])]);
+static REGISTRY: LazyLock<Vec<Entry<dyn ConstraintRule>>> = LazyLock::new(|| {
+    vec![
+        entry::<MaxNorm>("MaxNorm", &["max_norm"]),
+        entry::<NonNeg>("NonNeg", &["non_neg"]),
+        entry::<UnitNorm>("UnitNorm", &["unit_norm"]),
+        entry::<MinMaxNorm>("MinMaxNorm", &["min_max_norm"]),
+    ]
+});

@@ -25,6 +25,15 @@ impl Call<'_> {
         self.cell.trainable()
     }
 
+    /// Whether a part of this layer has statistics that training moves.
+    pub(crate) fn moves(&self, part: &str) -> bool {
+        let prefix = format!("{}{part}", self.prefix);
+        self.cell.own_variables().iter().any(|v| {
+            let s = v.spec();
+            s.key.starts_with(&prefix) && !s.trainable && !s.seed
+        })
+    }
+
     /// The graph under construction.
     pub fn trace(&self) -> &Trace {
         &self.step.trace

@@ -37,8 +37,7 @@ pub trait LayerRule: Config {
     fn call_many(&self, cx: &mut Call<'_>, inputs: &[Var]) -> Result<Vec<Var>> {
         match inputs {
             [x] => Ok(vec![self.call(cx, x)?]),
-            _ => Err(Error::new(ErrorKind::Argument, format!("{} takes one input", self.class_name()))
-                .received(format!("{} inputs", inputs.len()))),
+            _ => Err(one_input(self, inputs)),
         }
     }
 
@@ -51,6 +50,12 @@ pub trait LayerRule: Config {
     fn as_model(&self) -> Option<&dyn super::cell::SubModel> {
         None
     }
+}
+
+/// The error of a layer that was given several inputs and takes one.
+pub(crate) fn one_input<L: LayerRule + ?Sized>(layer: &L, inputs: &[Var]) -> Error {
+    Error::new(ErrorKind::Argument, format!("{} takes one input", layer.class_name()))
+        .received(format!("{} inputs", inputs.len()))
 }
 
 family! {

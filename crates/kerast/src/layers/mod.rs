@@ -35,5 +35,5 @@ pub use shapes::{expect_last_axis, expect_rank, known, last_axis};
 pub use sizes::Sizes;
 pub use weights::{WeightSpec, Weights};
 
-pub(crate) use layer::layer_json;
+pub(crate) use layer::{layer_json, one_input};
 pub(crate) use shapes::show;

@@ -28,7 +28,7 @@ pub struct WeightSpec {
     pub regularizer: Option<Regularizer>,
     /// The projection after each update.
     pub constraint: Option<Constraint>,
-    /// The state of a random generator: in files, but no weight to Keras' users.
+    /// State that is no weight to Keras' users: of random generators, of recurrent layers.
     pub seed: bool,
 }
 
@@ -120,6 +120,17 @@ impl Weights {
         })?;
         self.dtype = dtype;
         self.file = file;
+        Ok(())
+    }
+
+    /// Declares state that lasts from call to call but is not in files: recurrent states.
+    pub fn add_state(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        let zeros: Initializer = Object::named("zeros");
+        let state = self.add(name, shape, &zeros)?;
+        state.trainable = false;
+        state.seed = true;
+        let file = self.file.clone();
+        self.counts.entry(file).and_modify(|n| *n -= 1);
         Ok(())
     }
 

@@ -74,10 +74,10 @@ static REGISTRY: LazyLock<Vec<Entry<dyn LossRule>>> = LazyLock::new(|| {
         entry::<Hinge>("Hinge", &["hinge"]),
         entry::<SquaredHinge>("SquaredHinge", &["squared_hinge"]),
         entry::<CategoricalHinge>("CategoricalHinge", &["categorical_hinge"]),
-        entry::<KLDivergence>("KLDivergence", &["kl_divergence", "kld", "KLD", "kullback_leibler_divergence"]),
+        entry::<KLDivergence>("KLDivergence", &["kl_divergence", "kld", "KLD"]),
         entry::<Poisson>("Poisson", &["poisson"]),
         entry::<CosineSimilarity>("CosineSimilarity", &["cosine_similarity"]),
-        entry::<Huber>("Huber", &["huber", "huber_loss"]),
+        entry::<Huber>("Huber", &["huber"]),
         entry::<LogCosh>("LogCosh", &["log_cosh", "logcosh"]),
     ]
 });

@@ -16,6 +16,8 @@ pub fn apply(
     sample_weight: Option<&Var>,
     mask: Option<&Var>,
 ) -> Result<Var> {
+    // Losses are computed in f32 at least.
+    let y_pred = &if y_pred.dtype().size() < 4 { y_pred.convert(crate::DType::F32) } else { y_pred.clone() };
     let y_true = match loss.is_sparse() {
         true => y_true.clone(),
         false => align(&y_true.convert(y_pred.dtype()), y_pred)?,
@@ -64,11 +66,16 @@ pub fn reduce(values: &Var, sample_weight: Option<&Var>, mask: Option<&Var>, red
         (None, Some(m)) => Some(m.clone()),
         (None, None) => None,
     };
+    // Keras divides by the weights as they came, not as they were repeated.
+    let given = match (weight.as_ref().map(|w| lead(w, values.rank())), mask.as_ref().map(|m| lead(m, values.rank()))) {
+        (Some(w), Some(m)) => Some(w * m),
+        (w, m) => w.or(m),
+    };
     let weighted = weight_all.as_ref().map_or_else(|| values.clone(), |w| values * w);
     Ok(match kind {
         "none" => weighted,
         "sum" => weighted.sum_all(),
-        "mean_with_sample_weight" => match &weight_all {
+        "mean_with_sample_weight" => match &given {
             Some(w) => divide(weighted.sum_all(), w.sum_all()),
             None => weighted.mean_all(),
         },

@@ -3,6 +3,7 @@
 use super::MetricRule;
 use super::accuracy::{align, mean_metrics};
 use super::mean::{StateSpec, mean_result, mean_state, weighted_mean};
+use crate::DType;
 use crate::config::config;
 use crate::losses::{self, LossRule};
 use crate::{Result, Tensor};
@@ -50,13 +51,54 @@ mean_metrics! {
         /// The axis of the classes.
         axis: i64 = -1
     } |m, t, p| losses::CategoricalCrossentropy::new().from_logits(m.from_logits).label_smoothing(m.label_smoothing).axis(m.axis).call(&align(t, p), p)?;
+}
+
+config! {
     /// Mean of the sparse categorical crossentropies.
-    SparseCategoricalCrossentropy("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy") {
+    pub struct SparseCategoricalCrossentropy("SparseCategoricalCrossentropy") {
+        ;
+        /// The name in a history.
+        name: String = "sparse_categorical_crossentropy".into(),
+        /// The element type of the state.
+        dtype: String = "float32".into(),
         /// Predictions are logits.
         from_logits: bool = false,
+        /// A class number that counts nothing.
+        ignore_class: Option<i64> = None,
         /// The axis of the classes.
-        axis: i64 = -1
-    } |m, t, p| losses::SparseCategoricalCrossentropy::new().from_logits(m.from_logits).axis(m.axis).call(t, p)?;
+        axis: i64 = -1,
+    }
+}
+
+impl MetricRule for SparseCategoricalCrossentropy {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn state(&self, _: &[usize]) -> Vec<StateSpec> {
+        mean_state()
+    }
+    fn update(&self, state: &[Var], t: &Var, p: &Var, sample_weight: Option<&Var>) -> Result<Vec<Var>> {
+        let loss = losses::SparseCategoricalCrossentropy::new().from_logits(self.from_logits).axis(self.axis);
+        let loss = losses::SparseCategoricalCrossentropy { ignore_class: self.ignore_class, ..loss };
+        let values = loss.call(t, p)?;
+        let Some(ignored) = self.ignore_class else { return Ok(weighted_mean(state, &values, sample_weight)) };
+        // An ignored element has the weight 0.
+        let t = t.reshape(values.shape());
+        let counts = t.not_equal(&t.full_like(ignored as f64)).convert(DType::F32);
+        let weight = match sample_weight {
+            Some(w) if w.shape().len() <= values.rank() => {
+                let mut shape = w.shape().to_vec();
+                shape.resize(values.rank(), 1);
+                w.convert(DType::F32).reshape(&shape).broadcast_to(values.shape()) * counts
+            }
+            Some(w) => w.convert(DType::F32).reshape(values.shape()) * counts,
+            None => counts,
+        };
+        Ok(weighted_mean(state, &values, Some(&weight)))
+    }
+    fn result(&self, state: &[Tensor]) -> Vec<f64> {
+        mean_result(state)
+    }
 }
 
 config! {

@@ -28,7 +28,7 @@ pub(crate) fn chain(cells: &[LayerRef]) -> Result<Network> {
     let input = input_of(first)?;
     let mut at = input.clone();
     for cell in rest {
-        let mut outputs = symbol::call(cell, &[at]);
+        let mut outputs = symbol::call(cell, &[at], None);
         if let Some(e) = &outputs[0].node.fault {
             return Err(e.clone());
         }
@@ -51,7 +51,8 @@ pub(crate) fn input_of(cell: &LayerRef) -> Result<Symbol> {
         None => return Err(cell.locate(Error::new(ErrorKind::Config, "not an input layer"), "")),
     };
     let dtype = cell.rule().base().dtype.compute()?;
-    let node = symbol::Node { layer: cell.clone(), inputs: vec![], outputs: vec![(shape, dtype)], fault: None };
+    let node =
+        symbol::Node { layer: cell.clone(), inputs: vec![], mask: None, outputs: vec![(shape, dtype)], fault: None };
     Ok(Symbol { node: Arc::new(node), index: 0 })
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Port {
 pub(crate) struct Use {
     pub(crate) layer: LayerRef,
     pub(crate) inputs: Vec<Port>,
+    pub(crate) mask: Option<Port>,
     pub(crate) outputs: Vec<(Shape, DType)>,
 }
 
@@ -70,6 +71,7 @@ impl Network {
             let waiting: Vec<Arc<Node>> = top
                 .inputs
                 .iter()
+                .chain(&top.mask)
                 .filter(|s| !places.contains_key(&Arc::as_ptr(&s.node)))
                 .map(|s| s.node.clone())
                 .collect();
@@ -85,8 +87,13 @@ impl Network {
                 )
                 .repair("add it to the list of inputs"));
             }
-            let ports = top.inputs.iter().map(|s| Port { node: places[&Arc::as_ptr(&s.node)], index: s.index });
-            let one = Use { layer: top.layer.clone(), inputs: ports.collect(), outputs: top.outputs.clone() };
+            let port = |s: &Symbol| Port { node: places[&Arc::as_ptr(&s.node)], index: s.index };
+            let one = Use {
+                layer: top.layer.clone(),
+                inputs: top.inputs.iter().map(port).collect(),
+                mask: top.mask.as_ref().map(port),
+                outputs: top.outputs.clone(),
+            };
             places.insert(Arc::as_ptr(&top), self.uses.len());
             self.uses.push(one);
             stack.pop();
@@ -120,7 +127,7 @@ impl Network {
         while let Some(n) = stack.pop() {
             if !std::mem::replace(&mut seen[n], true) {
                 met.push(n);
-                stack.extend(self.uses[n].inputs.iter().rev().map(|p| p.node));
+                stack.extend(self.uses[n].inputs.iter().chain(&self.uses[n].mask).rev().map(|p| p.node));
             }
         }
         let mut index: HashMap<u64, usize> = HashMap::new();
@@ -135,7 +142,7 @@ impl Network {
             *layer = (*layer).max(of_use[n]);
             let here = *layer;
             of_use[n] = here;
-            for p in &self.uses[n].inputs {
+            for p in self.uses[n].inputs.iter().chain(&self.uses[n].mask) {
                 of_use[p.node] = of_use[p.node].max(here + 1);
             }
         }
@@ -191,8 +198,11 @@ impl Network {
             if !values[n].is_empty() {
                 continue;
             }
-            let (xs, ms): (Vec<Var>, Vec<Option<Var>>) =
+            let (xs, mut ms): (Vec<Var>, Vec<Option<Var>>) =
                 one.inputs.iter().map(|p| values[p.node][p.index].clone()).unzip();
+            if let (Some(p), Some(first)) = (one.mask, ms.first_mut()) {
+                *first = Some(values[p.node][p.index].0.convert(DType::Bool));
+            }
             let made = one.layer.invoke(step, &xs, &ms);
             let (ys, ms) = made.map_err(|e| self.locate(n, &xs, e, inside))?;
             values[n] = ys.into_iter().zip(ms.into_iter().chain(std::iter::repeat(None))).collect();
@@ -268,6 +278,6 @@ pub(crate) fn input_symbol(input: Input) -> Symbol {
         Ok(d) => (d, None),
         Err(e) => (DType::F32, Some(layer.locate(e, ""))),
     };
-    let node = Arc::new(Node { layer, inputs: vec![], outputs: vec![(shape, dtype)], fault });
+    let node = Arc::new(Node { layer, inputs: vec![], mask: None, outputs: vec![(shape, dtype)], fault });
     Symbol { node, index: 0 }
 }

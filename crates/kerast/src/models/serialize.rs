@@ -62,7 +62,8 @@ pub(crate) fn network_config(network: &Network, sequential: bool) -> Json {
         let inbound = nodes.map(|u| {
             let tensors: Vec<Value> = u.inputs.iter().map(|p| tensor(network, *p)).collect();
             let args = if tensors.len() == 1 { tensors } else { vec![Value::Array(tensors)] };
-            json!({"args": args, "kwargs": {}})
+            let kwargs = u.mask.map_or_else(|| json!({}), |m| json!({"mask": tensor(network, m)}));
+            json!({"args": args, "kwargs": kwargs})
         });
         let inbound: Vec<Value> = inbound.collect();
         if let Some(map) = v.as_object_mut() {
@@ -168,27 +169,34 @@ fn places(v: &Value) -> Result<Vec<(String, usize, usize)>> {
     match v {
         Value::Array(a) if a.first().is_some_and(Value::is_string) => Ok(vec![place(v)?]),
         Value::Array(a) => a.iter().map(place).collect(),
-        Value::Object(o) => o.values().map(place).collect(),
+        // Keras flattens objects in the order of their keys.
+        Value::Object(o) => {
+            let mut sorted: Vec<(&String, &Value)> = o.iter().collect();
+            sorted.sort_by(|a, b| a.0.cmp(b.0));
+            sorted.into_iter().map(|(_, v)| place(v)).collect()
+        }
         _ => Err(wrong("a list of places in the graph", v)),
     }
 }
 
-/// The places that one use of a layer reads, in order.
-fn inbound(v: &Value) -> Result<Vec<(String, usize, usize)>> {
-    let mut found = vec![];
+type Place = (String, usize, usize);
+
+/// The places that one use of a layer reads, in order, and the place of its mask if one is given as an argument.
+fn inbound(v: &Value) -> Result<(Vec<Place>, Option<Place>)> {
+    let (mut found, mut masks) = (vec![], vec![]);
     match v {
         // Keras 3: {"args": […], "kwargs": {…}}
         Value::Object(o) if o.contains_key("args") => {
             collect(&o["args"], &mut found, 0)?;
-            if let Some(k) = o.get("kwargs") {
-                collect(k, &mut found, 0)?;
+            for (key, k) in o.get("kwargs").and_then(Value::as_object).into_iter().flatten() {
+                collect(k, if key == "mask" { &mut masks } else { &mut found }, 0)?;
             }
         }
         // Keras 1 and 2: [[name, node, tensor, {}], …]
         Value::Array(a) => found.extend(a.iter().map(place).collect::<Result<Vec<_>>>()?),
         _ => return Err(wrong("an inbound node", v)),
     }
-    Ok(found)
+    Ok((found, masks.into_iter().next()))
 }
 
 fn collect(v: &Value, found: &mut Vec<(String, usize, usize)>, depth: usize) -> Result<()> {
@@ -211,7 +219,7 @@ fn collect(v: &Value, found: &mut Vec<(String, usize, usize)>, depth: usize) -> 
 fn functional(config: &Json, depth: usize) -> Result<Network> {
     let mut cells: HashMap<String, LayerRef> = HashMap::new();
     let mut made: HashMap<(String, usize), Vec<Symbol>> = HashMap::new();
-    let mut pending: Vec<(String, usize, Vec<(String, usize, usize)>)> = vec![];
+    let mut pending: Vec<(String, usize, Vec<Place>, Option<Place>)> = vec![];
     for v in layers(config)? {
         let cell = layer(v, depth)?;
         let name = v.get("name").and_then(Value::as_str).unwrap_or_else(|| cell.name()).to_string();
@@ -220,7 +228,8 @@ fn functional(config: &Json, depth: usize) -> Result<Network> {
             made.insert((name.clone(), 0), vec![super::input_of(&cell)?]);
         } else {
             for (i, n) in nodes.iter().enumerate() {
-                pending.push((name.clone(), i, inbound(n).map_err(|e| e.layer(cell.title()))?));
+                let (from, mask) = inbound(n).map_err(|e| e.layer(cell.title()))?;
+                pending.push((name.clone(), i, from, mask));
             }
         }
         if cells.insert(name.clone(), cell).is_some() {
@@ -230,22 +239,23 @@ fn functional(config: &Json, depth: usize) -> Result<Network> {
     while !pending.is_empty() {
         let before = pending.len();
         let mut rest = vec![];
-        for (name, index, from) in pending {
-            if let Some(missing) = from.iter().find(|f| !cells.contains_key(&f.0)) {
+        for (name, index, from, mask) in pending {
+            if let Some(missing) = from.iter().chain(&mask).find(|f| !cells.contains_key(&f.0)) {
                 return Err(Error::new(
                     ErrorKind::File,
                     format!("`{name}` reads from the layer `{}`, which does not exist", missing.0),
                 ));
             }
-            let ready = from.iter().all(|f| made.contains_key(&(f.0.clone(), f.1)));
+            let ready = from.iter().chain(&mask).all(|f| made.contains_key(&(f.0.clone(), f.1)));
             // Uses of one layer are numbered in order.
             let in_order = index == 0 || made.contains_key(&(name.clone(), index - 1));
             if !ready || !in_order {
-                rest.push((name, index, from));
+                rest.push((name, index, from, mask));
                 continue;
             }
             let inputs = from.iter().map(|f| symbol_at(&made, f)).collect::<Result<Vec<_>>>()?;
-            let outputs = symbol::call(&cells[&name], &inputs);
+            let mask = mask.map(|m| symbol_at(&made, &m)).transpose()?;
+            let outputs = symbol::call(&cells[&name], &inputs, mask);
             if let Some(e) = outputs.first().and_then(|s| s.node.fault.clone()) {
                 return Err(e);
             }

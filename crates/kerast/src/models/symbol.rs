@@ -20,6 +20,8 @@ pub struct Symbol {
 pub(crate) struct Node {
     pub(crate) layer: LayerRef,
     pub(crate) inputs: Vec<Symbol>,
+    /// A mask given as an argument of the call, in place of one that arrives with the input.
+    pub(crate) mask: Option<Symbol>,
     pub(crate) outputs: Vec<(Shape, DType)>,
     pub(crate) fault: Option<Error>,
 }
@@ -38,7 +40,7 @@ impl Symbol {
     /// This symbol through a layer: a shorthand for `layer.apply(&self)`.
     #[track_caller]
     pub fn through(&self, layer: impl IntoLayer) -> Symbol {
-        first(call(&layer.into_layer(), &[self.clone()]))
+        first(call(&layer.into_layer(), &[self.clone()], None))
     }
 }
 
@@ -126,13 +128,13 @@ pub trait Apply: IntoLayer + Sized {
     /// The output of this layer for these inputs.
     #[track_caller]
     fn apply(self, inputs: impl Symbols) -> Symbol {
-        first(call(&self.into_layer(), &inputs.symbols()))
+        first(call(&self.into_layer(), &inputs.symbols(), None))
     }
 
     /// All outputs of this layer for these inputs.
     #[track_caller]
     fn apply_many(self, inputs: impl Symbols) -> Vec<Symbol> {
-        call(&self.into_layer(), &inputs.symbols())
+        call(&self.into_layer(), &inputs.symbols(), None)
     }
 
     /// The layer in use, to be applied several times with the same weights.
@@ -149,7 +151,7 @@ fn first(mut all: Vec<Symbol>) -> Symbol {
 }
 
 /// One more use of a layer.
-pub(crate) fn call(layer: &LayerRef, inputs: &[Symbol]) -> Vec<Symbol> {
+pub(crate) fn call(layer: &LayerRef, inputs: &[Symbol], mask: Option<Symbol>) -> Vec<Symbol> {
     let earlier = inputs.iter().find_map(|s| s.node.fault.clone());
     let types: Vec<(Shape, DType)> = inputs.iter().map(|s| (s.shape(), s.dtype())).collect();
     let made = match earlier {
@@ -161,7 +163,7 @@ pub(crate) fn call(layer: &LayerRef, inputs: &[Symbol]) -> Vec<Symbol> {
         Err(e) => (vec![(vec![], DType::F32)], Some(e)),
     };
     let count = outputs.len().max(1);
-    let node = Arc::new(Node { layer: layer.clone(), inputs: inputs.to_vec(), outputs, fault });
+    let node = Arc::new(Node { layer: layer.clone(), inputs: inputs.to_vec(), mask, outputs, fault });
     (0..count).map(|index| Symbol { node: node.clone(), index }).collect()
 }
 

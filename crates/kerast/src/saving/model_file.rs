@@ -8,7 +8,7 @@ use crate::losses::LossRule;
 use crate::metrics::MetricRule;
 use crate::models::{CompileRecipe, Model, model_json, parse_model};
 use crate::optimizers::Optimizer;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Tensor};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -85,6 +85,12 @@ fn metrics(v: Option<&Value>) -> Result<Vec<(Option<String>, crate::models::Metr
 }
 
 impl Model {
+    /// Every variable's value under its dataset in `model.weights.h5`: `layers/dense/vars/0`.
+    pub fn weights_by_dataset(&self) -> Result<Vec<(String, Tensor)>> {
+        let cells = self.built()?.cells();
+        weights::datasets(&cells, "").into_iter().map(|(p, v)| Ok((p, v.value()?))).collect()
+    }
+
     /// Writes the network and its weights as a `.keras` file, whole or not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
@@ -94,8 +100,7 @@ impl Model {
         let network = self.built()?;
         let config = model_json(self.name(), self.is_sequential(), &network);
         let metadata = json!({"keras_version": "3.15.1", "date_saved": date()});
-        let sets = weights::datasets(&network.cells(), "");
-        let sets = sets.into_iter().map(|(p, v)| Ok((p, v.value()?))).collect::<Result<Vec<_>>>()?;
+        let sets = self.weights_by_dataset()?;
         let mut archive = Builder::new();
         archive.add("metadata.json", metadata.to_string().as_bytes())?;
         archive.add("config.json", config.to_string().as_bytes())?;

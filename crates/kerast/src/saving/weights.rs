@@ -1,7 +1,7 @@
 //! Where variables lie in `model.weights.h5`: `layers/<snake case of the class>[_n]/…/vars/i`, models inside models alike.
 
 use crate::layers::{LayerRef, Variable, snake_case};
-use crate::{Error, ErrorKind, Result, Tensor};
+use crate::{DType, Error, ErrorKind, Result, Tensor};
 use std::collections::HashMap;
 
 /// The dataset of every variable of these layers, in order.
@@ -37,6 +37,13 @@ pub(super) fn assign(cells: &[LayerRef], sets: Vec<(String, Tensor)>) -> Result<
         let value = by_path.remove(&path).ok_or_else(|| {
             about(Error::new(ErrorKind::File, format!("the file has no value for `{}`", variable.path())))
         })?;
+        // HDF5 has no bfloat16: files hold its two bytes under a nameless type.
+        let value = match (variable.ty().dtype, value.dtype()) {
+            (DType::BF16, DType::F16) => {
+                Tensor::from_le_bytes(DType::BF16, value.shape(), value.bytes()).map_err(about)?
+            }
+            _ => value,
+        };
         variable.set(value).map_err(about)?;
     }
     Ok(())

@@ -80,6 +80,8 @@ merges! {
     /// The mean of all inputs.
     Average("Average") |x| {
         let n = x.len() as f64;
+        let float = |v: &Var| if v.dtype().is_float() { v.clone() } else { v.convert(crate::DType::F32) };
+        let x: Vec<Var> = x.iter().map(float).collect();
         fold(x, Var::add)? * (1.0 / n)
     };
     /// The largest of all inputs.

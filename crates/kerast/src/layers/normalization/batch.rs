@@ -1,6 +1,6 @@
 //! Batch normalisation (Ioffe and Szegedy 2015).
 
-use crate::config::Object;
+use crate::config::{Object, Raw};
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::{Call, LayerRule, Shape, Weights, known, layer, layer_base};
@@ -46,7 +46,7 @@ layer! {
         /// Clip the ratios of statistics (batch renormalisation); not supported.
         renorm: bool = false,
         /// Bounds of batch renormalisation; not supported.
-        renorm_clipping: Option<f64> = None,
+        renorm_clipping: Option<Raw> = None,
         /// Momentum of batch renormalisation; not supported.
         renorm_momentum: f64 = 0.99,
     }
@@ -67,6 +67,10 @@ impl LayerRule for BatchNormalization {
     layer_base!();
 
     fn build(&self, inputs: &[Shape], weights: &mut Weights) -> Result<()> {
+        if self.renorm {
+            return Err(Error::new(ErrorKind::Unsupported, "batch renormalisation (`renorm`) is not supported")
+                .repair("set renorm=False and train on: the statistics are the same kind of moving averages"));
+        }
         let axis = place(self.axis, inputs[0].len())?;
         let n = known(&inputs[0], axis, "the channel axis")?;
         if self.scale {

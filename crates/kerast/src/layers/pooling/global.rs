@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::config::Word;
 use crate::layers::sizes::channels_last;
-use crate::layers::{Call, LayerRule, Shape, Weights, expect_rank, layer, layer_base};
+use crate::layers::{Call, LayerRule, Shape, Weights, expect_rank, layer, layer_base, one_input};
 use kerast_graph::Var;
 
 macro_rules! global_pools {
@@ -24,6 +24,18 @@ macro_rules! global_pools {
 
             fn build(&self, inputs: &[Shape], _: &mut Weights) -> Result<()> {
                 expect_rank(&inputs[0], $n + 2, "batch, spatial axes and channels")
+            }
+
+            // The mask may come as a second input.
+            fn call_many(&self, cx: &mut Call<'_>, inputs: &[Var]) -> Result<Vec<Var>> {
+                match inputs {
+                    [x, mask] if $mean && $n == 1 => {
+                        cx.masks = vec![Some(mask.convert(crate::DType::Bool))];
+                        Ok(vec![self.call(cx, x)?])
+                    }
+                    [x] => Ok(vec![self.call(cx, x)?]),
+                    _ => Err(one_input(self, inputs)),
+                }
             }
 
             fn call(&self, cx: &mut Call<'_>, x: &Var) -> Result<Var> {

@@ -88,7 +88,7 @@ layer! {
         ;
         /// `"channels_last"` (default) or `"channels_first"`.
         data_format: Option<Word> = Some("channels_last".into()),
-        /// `"nearest"` or `"bilinear"`.
+        /// `"nearest"`, `"bilinear"`, `"bicubic"`, `"lanczos3"` or `"lanczos5"`.
         interpolation: Word = "nearest".into(),
     }
 }
@@ -105,10 +105,11 @@ impl LayerRule for UpSampling2D {
 
     fn call(&self, _: &mut Call<'_>, x: &Var) -> Result<Var> {
         let first = if channels_last(&self.data_format)? { 1 } else { 2 };
-        let bilinear = self.interpolation.one_of("interpolation", &["nearest", "bilinear"])? == "bilinear";
+        let kinds = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"];
+        let kind = self.interpolation.one_of("interpolation", &kinds)?;
         let mut y = x.clone();
         for (i, &k) in self.size.0.iter().enumerate() {
-            y = if bilinear { interpolate(&y, first + i, k)? } else { repeat(&y, first + i, k) };
+            y = if kind == "nearest" { repeat(&y, first + i, k) } else { interpolate(&y, first + i, k, kind)? };
         }
         Ok(y)
     }
@@ -124,21 +125,36 @@ fn repeat(x: &Var, axis: usize, k: usize) -> Var {
     x.broadcast_in_dim(&wide, &dims).reshape(&out)
 }
 
-/// Linear interpolation along an axis at the centres of the new pixels, as a product with a small matrix.
-fn interpolate(x: &Var, axis: usize, k: usize) -> Result<Var> {
+/// What a pixel at this distance counts: the triangle, Keys' cubic (1981), Lanczos' window.
+fn influence(kind: &str, distance: f64) -> f64 {
+    let x = distance.abs();
+    let sinc = |x: f64| if x < 1e-9 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+    let lanczos = |r: f64| if x < r { sinc(x) * sinc(x / r) } else { 0.0 };
+    match kind {
+        "bicubic" if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        "bicubic" if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        "bicubic" => 0.0,
+        "lanczos3" => lanczos(3.0),
+        "lanczos5" => lanczos(5.0),
+        _ => (1.0 - x).max(0.0),
+    }
+}
+
+/// Interpolation along an axis at the centres of the new pixels, as a product with a small matrix; what lies outside does not count.
+fn interpolate(x: &Var, axis: usize, k: usize, kind: &str) -> Result<Var> {
     let n = x.shape()[axis];
     let mut m = vec![0f32; n * n * k];
     for o in 0..n * k {
-        let place = ((o as f64 + 0.5) / k as f64 - 0.5).clamp(0.0, n as f64 - 1.0);
-        let (low, part) = (place.floor() as usize, place.fract() as f32);
-        m[low * n * k + o] += 1.0 - part;
-        m[(low + 1).min(n - 1) * n * k + o] += part;
+        let place = (o as f64 + 0.5) / k as f64 - 0.5;
+        let weights: Vec<f64> = (0..n).map(|i| influence(kind, place - i as f64)).collect();
+        let total: f64 = weights.iter().sum();
+        for (i, w) in weights.iter().enumerate() {
+            m[i * n * k + o] = (w / total) as f32;
+        }
     }
-    let m = x.trace().constant(Tensor::new(&[n, n * k], &m)?.cast(if x.dtype().is_float() {
-        x.dtype()
-    } else {
-        DType::F32
-    }));
+    let float = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
+    let x = &x.convert(float);
+    let m = x.trace().constant(Tensor::new(&[n, n * k], &m)?.cast(float));
     let product = x.dot_general(&m, (&[], &[]), (&[axis], &[0]));
     // The new axis came last; put it back.
     let rank = x.rank();

@@ -37,9 +37,7 @@ impl Walk {
                     .repair("Input::new(…).batch_size(n)")
             })?;
             for i in 0..self.states {
-                weights
-                    .add(&format!("rnn_state_{i}"), &[batch, self.units], &crate::config::Object::named("zeros"))?
-                    .not_trainable();
+                weights.add_state(&format!("rnn_state_{i}"), &[batch, self.units])?;
             }
         }
         Ok(features)
@@ -141,9 +139,10 @@ impl Walk {
 
 /// `[batch, time, features]` as `[time, batch, features]`, with a mask for dropped features applied.
 pub(super) fn time_first(x: &Var, dropped: Option<&Var>) -> Var {
+    let x = x.convert(if x.dtype().is_float() { x.dtype() } else { crate::DType::F32 });
     let x = x.transpose(&[1, 0, 2]);
     match dropped {
-        Some(m) => &x * m.broadcast_in_dim(x.shape(), &[1, 2]),
+        Some(m) => &x * m.convert(x.dtype()).broadcast_in_dim(x.shape(), &[1, 2]),
         None => x,
     }
 }

@@ -118,11 +118,23 @@ impl LayerRule for TimeDistributed {
     }
 
     fn call(&self, cx: &mut Call<'_>, x: &Var) -> Result<Var> {
+        let inner = self.layer.get()?;
+        // Statistics that move from step to step (batch normalisation) need one step at a time.
+        if cx.training() && cx.moves("layer/") {
+            let mut steps = vec![];
+            for t in 0..x.shape()[1] {
+                let mut shape = x.shape().to_vec();
+                shape.remove(1);
+                let one = x.slice_axis(1, t, t + 1).reshape(&shape);
+                let (y, _) = cx.part("layer", vec![None], |c| inner.call_many(c, &[one]))?;
+                steps.push(y[0].expand_dims(1));
+            }
+            return Ok(Var::concatenate(&steps.iter().collect::<Vec<_>>(), 1));
+        }
         // All steps at once, as a larger batch.
         let (batch, time) = (x.shape()[0], x.shape()[1]);
         let with = |lead: &[usize], rest: &[usize]| lead.iter().chain(rest).copied().collect::<Vec<_>>();
         let flat = x.reshape(&with(&[batch * time], &x.shape()[2..]));
-        let inner = self.layer.get()?;
         let (y, _) = cx.part("layer", vec![None], |c| inner.call_many(c, std::slice::from_ref(&flat)))?;
         Ok(y[0].reshape(&with(&[batch, time], &y[0].shape()[1..])))
     }

@@ -1,8 +1,12 @@
 //! Learning-rate schedules: functions of the number of updates made so far.
 
+mod cosine;
 mod exponential_decay;
+mod simple;
 
+pub use cosine::{CosineDecay, CosineDecayRestarts};
 pub use exponential_decay::ExponentialDecay;
+pub use simple::{InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay};
 
 use crate::config::{Config, Entry, FromConfig, family};
 use std::sync::{Arc, LazyLock};
@@ -22,5 +26,13 @@ fn entry<S: ScheduleRule + FromConfig>(class: &'static str) -> Entry<dyn Schedul
     Entry { class, aliases: &[], make: |c| Ok(Arc::new(S::from_config(c)?)) }
 }
 
-static REGISTRY: LazyLock<Vec<Entry<dyn ScheduleRule>>> =
-    LazyLock::new(|| vec![entry::<ExponentialDecay>("ExponentialDecay")]);
+static REGISTRY: LazyLock<Vec<Entry<dyn ScheduleRule>>> = LazyLock::new(|| {
+    vec![
+        entry::<ExponentialDecay>("ExponentialDecay"),
+        entry::<PiecewiseConstantDecay>("PiecewiseConstantDecay"),
+        entry::<PolynomialDecay>("PolynomialDecay"),
+        entry::<InverseTimeDecay>("InverseTimeDecay"),
+        entry::<CosineDecay>("CosineDecay"),
+        entry::<CosineDecayRestarts>("CosineDecayRestarts"),
+    ]
+});

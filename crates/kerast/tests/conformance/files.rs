@@ -1,0 +1,149 @@
+//! Cases in files: layers, models, training runs.
+
+use super::support::{Case, Outcome, close, folder, judge, registered};
+use kerast::data::npz::Npz;
+use kerast::models::Model;
+use kerast::optimizers::Sgd;
+use kerast::saving::load_model;
+use kerast::train::Arrays;
+use kerast::{Error, Tensor};
+
+fn path(case: &Case, key: &str) -> Option<std::path::PathBuf> {
+    case.index["files"][key].as_str().map(|f| folder().join(f))
+}
+
+fn has(case: &Case, tag: &str) -> bool {
+    case.index["tags"].as_array().is_some_and(|t| t.iter().any(|x| x == tag))
+}
+
+fn open(case: &Case) -> Result<(Model, Npz), Outcome> {
+    for tag in ["quantized", "lora"] {
+        if has(case, tag) {
+            return Err(Outcome::Skipped(format!("{tag} layers")));
+        }
+    }
+    let fail = |e: Error| registered(&e, &case.class);
+    let model = load_model(path(case, "model").unwrap_or_default()).map_err(|e| {
+        match e.message().starts_with("there is no layer") {
+            true => Outcome::Skipped(e.message().trim_start_matches("there is no layer named ").to_string()),
+            false => registered(&e, &case.class),
+        }
+    })?;
+    let arrays = Npz::open(path(case, "arrays").unwrap_or_default()).map_err(fail)?;
+    Ok((model, arrays))
+}
+
+/// `x0, x1, …` or `t0, t1, …`.
+fn series(npz: &mut Npz, letter: &str) -> Result<Vec<Tensor>, String> {
+    let names = npz.names();
+    let mut out = vec![];
+    while names.contains(&format!("{letter}{}", out.len())) {
+        let name = format!("{letter}{}", out.len());
+        out.push(npz.tensor(&name).map_err(|e| e.to_string())?);
+    }
+    Ok(out)
+}
+
+fn named(tensors: &[Tensor]) -> Arrays {
+    Arrays(tensors.iter().map(|t| (None, t.clone())).collect())
+}
+
+fn tolerance(case: &Case, part: &str) -> f64 {
+    case.index["tolerance"][part].as_f64().unwrap_or(1e-5)
+}
+
+fn same(got: &Tensor, want: &Tensor, tolerance: f64, what: &str) -> Result<(), String> {
+    if got.shape() != want.shape() {
+        return Err(format!("{what}: shape {:?}, Keras has {:?}", got.shape(), want.shape()));
+    }
+    let want: Vec<Option<f64>> = want.to_f64_vec().into_iter().map(Some).collect();
+    close(&got.to_f64_vec(), &want, tolerance).map_err(|e| format!("{what}: {e}"))
+}
+
+fn predict(case: &Case, model: &mut Model, npz: &mut Npz) -> Result<(), String> {
+    let x = series(npz, "x")?;
+    let n = x.first().map_or(1, |t| t.shape()[0]);
+    let got = model.predict(named(&x)).batch_size(n).all().map_err(|e| e.to_string())?;
+    for (i, y) in series(npz, "y")?.iter().enumerate() {
+        let g = got.get(i).ok_or_else(|| format!("there is no output {i}"))?;
+        same(g, y, tolerance(case, "predict"), &format!("y{i}"))?;
+    }
+    if npz.names().iter().any(|n| n == "y0_second") {
+        let again = model.predict(named(&x)).batch_size(n).all().map_err(|e| e.to_string())?;
+        let want = npz.tensor("y0_second").map_err(|e| e.to_string())?;
+        same(&again[0], &want, tolerance(case, "predict"), "second call")?;
+    }
+    Ok(())
+}
+
+fn weights(model: &Model, npz: &mut Npz, tolerance: f64) -> Result<(), String> {
+    let have = model.weights_by_dataset().map_err(|e| e.to_string())?;
+    for name in npz.names() {
+        let Some(dataset) = name.strip_prefix("w/") else { continue };
+        let want = npz.tensor(&name).map_err(|e| e.to_string())?;
+        let got = have.iter().find(|(p, _)| p == dataset).ok_or_else(|| format!("there is no weight {dataset}"))?;
+        same(&got.1, &want, tolerance, dataset)?;
+    }
+    Ok(())
+}
+
+fn train(case: &Case, model: &mut Model, npz: &mut Npz) -> Result<(), String> {
+    let (x, t) = (series(npz, "x")?, series(npz, "t")?);
+    let text = |e: Error| e.to_string();
+    model.compile(Sgd::new(0.1), "mean_squared_error").build().map_err(text)?;
+    let scores = model.train_on_batch(named(&x), named(&t)).map_err(text)?;
+    let loss = npz.tensor("loss").map_err(text)?.item().unwrap_or(f64::NAN);
+    close(&[scores.loss()], &[Some(loss)], tolerance(case, "train")).map_err(|e| format!("loss: {e}"))?;
+    weights(model, npz, tolerance(case, "train"))
+}
+
+pub(crate) fn layer(case: &Case) -> Outcome {
+    let (mut model, mut npz) = match open(case) {
+        Ok(m) => m,
+        Err(o) => return o,
+    };
+    judge(predict(case, &mut model, &mut npz).and_then(|()| {
+        match has(case, "train") && !has(case, "random_in_training") {
+            true => train(case, &mut model, &mut npz),
+            false => Ok(()),
+        }
+    }))
+}
+
+pub(crate) fn model(case: &Case) -> Outcome {
+    layer(case)
+}
+
+pub(crate) fn fit(case: &Case) -> Outcome {
+    let (mut model, mut npz) = match open(case) {
+        Ok(m) => m,
+        Err(o) => return o,
+    };
+    let f = &case.index["fit"];
+    let plain = ["callbacks", "class_weight", "validation_split", "sample_weight"]
+        .iter()
+        .all(|k| f.get(*k).is_none_or(|v| v.is_null() || v.as_array().is_some_and(Vec::is_empty)));
+    if !plain {
+        return Outcome::Skipped(format!("fit options {}", case.name));
+    }
+    let mut run = || -> Result<(), String> {
+        let text = |e: Error| e.to_string();
+        let (x, mut t) = (series(&mut npz, "x")?, named(&series(&mut npz, "t")?));
+        for name in npz.names() {
+            if let Some(output) = name.strip_prefix("t/") {
+                t.0.push((Some(output.to_string()), npz.tensor(&name).map_err(text)?));
+            }
+        }
+        let batch = f["batch_size"].as_u64().unwrap_or(32) as usize;
+        let epochs = f["epochs"].as_u64().unwrap_or(1) as usize;
+        let fit = model.fit(named(&x), t).batch_size(batch).epochs(epochs).shuffle(false).verbose(0);
+        let history = fit.run().map_err(text)?;
+        for name in npz.names() {
+            let Some(key) = name.strip_prefix("hist/") else { continue };
+            let want: Vec<Option<f64>> = npz.tensor(&name).map_err(text)?.to_f64_vec().into_iter().map(Some).collect();
+            close(history.get(key), &want, tolerance(case, "fit")).map_err(|e| format!("history {key}: {e}"))?;
+        }
+        weights(&model, &mut npz, tolerance(case, "fit"))
+    };
+    judge(run())
+}
