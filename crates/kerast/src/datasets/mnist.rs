@@ -23,22 +23,22 @@ pub struct ImageSet {
     name: &'static str,
     /// Below Keras' cache.
     folder: &'static str,
-    /// What to fetch, and its SHA-256 where it is known.
-    files: &'static [(&'static str, Option<&'static str>)],
+    /// What to fetch, and its SHA-256.
+    files: &'static [(&'static str, &'static str)],
 }
 
 /// MNIST: handwritten digits (LeCun, Cortes, Burges).
 pub fn mnist() -> ImageSet {
-    ImageSet { name: "MNIST", folder: "", files: &[("mnist.npz", Some(MNIST_SHA256))] }
+    ImageSet { name: "MNIST", folder: "", files: &[("mnist.npz", MNIST_SHA256)] }
 }
 
 /// Fashion-MNIST: clothes (Xiao, Rasul, Vollgraf 2017).
 pub fn fashion_mnist() -> ImageSet {
-    const FILES: [(&str, Option<&str>); 4] = [
-        ("train-images-idx3-ubyte.gz", None),
-        ("train-labels-idx1-ubyte.gz", None),
-        ("t10k-images-idx3-ubyte.gz", None),
-        ("t10k-labels-idx1-ubyte.gz", None),
+    const FILES: [(&str, &str); 4] = [
+        ("train-images-idx3-ubyte.gz", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        ("train-labels-idx1-ubyte.gz", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        ("t10k-images-idx3-ubyte.gz", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        ("t10k-labels-idx1-ubyte.gz", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     ];
     ImageSet { name: "Fashion-MNIST", folder: "fashion-mnist", files: &FILES }
 }
@@ -54,9 +54,10 @@ impl ImageSet {
     /// From a folder that holds the four idx files (gzipped or not) or `mnist.npz`: x `[n, 28, 28]` u8, y `[n]` u8.
     pub fn from_dir(&self, folder: impl AsRef<Path>) -> Result<Data> {
         let folder = folder.as_ref();
-        if let Some(parts) = find_idx(folder) {
-            let [x, y, tx, ty] = parts.map(idx::read);
-            return Ok(self.data(Split { x: x?, y: y? }, Split { x: tx?, y: ty? }, folder));
+        let found = IDX.map(|name| find_idx(folder, name));
+        if let [Some(x), Some(y), Some(tx), Some(ty)] = &found {
+            let [x, y, tx, ty] = [x, y, tx, ty].map(idx::read);
+            return self.data(Split { x: x?, y: y? }, Split { x: tx?, y: ty? }, folder);
         }
         let npz = folder.join("mnist.npz");
         if npz.is_file() {
@@ -64,15 +65,26 @@ impl ImageSet {
             let mut get = |name: &str| f.tensor(name);
             let train = Split { x: get("x_train")?, y: get("y_train")? };
             let test = Split { x: get("x_test")?, y: get("y_test")? };
-            return Ok(self.data(train, test, folder));
+            return self.data(train, test, folder);
         }
-        Err(Error::new(ErrorKind::Io, format!("{} is not in {}", self.name, folder.display()))
-            .expected(format!("{} (or .gz), or mnist.npz", IDX.join(", "))))
+        let missing: Vec<&str> = IDX.into_iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(n, _)| n).collect();
+        let all = if missing.len() < IDX.len() { "" } else { ", or mnist.npz" };
+        Err(Error::new(ErrorKind::Io, format!("{} is not complete in {}", self.name, folder.display()))
+            .fact("missing", format!("{} (or .gz){all}", missing.join(", "))))
     }
 
-    fn data(&self, train: Split, test: Split, folder: &Path) -> Data {
+    fn data(&self, train: Split, test: Split, folder: &Path) -> Result<Data> {
+        for s in [&train, &test] {
+            let (x, y) = (s.x.shape(), s.y.shape());
+            if x.len() != 3 || y.len() != 1 || x[0] != y[0] {
+                return Err(Error::new(ErrorKind::File, "images and labels do not belong together")
+                    .expected("images [n, height, width] and labels [n]")
+                    .received(format!("images {x:?} and labels {y:?}"))
+                    .fact("folder", folder.display()));
+            }
+        }
         let source = format!("{} from {}", self.name, folder.display());
-        Data { train, test, source, largest: 255.0 }
+        Ok(Data { train, test, source, largest: 255.0 })
     }
 
     /// From Keras' cache.
@@ -92,29 +104,22 @@ impl ImageSet {
         };
         std::fs::create_dir_all(&folder).map_err(failed)?;
         for (file, digest) in self.files {
-            fetch(&format!("{ADDRESS}{file}"), &folder.join(file), *digest)?;
+            fetch(&format!("{ADDRESS}{file}"), &folder.join(file), digest)?;
         }
         self.from_dir(&folder)
     }
 }
 
-/// The four idx files of a folder, with either separator before `idx` and with or without `.gz`.
-fn find_idx(folder: &Path) -> Option<[PathBuf; 4]> {
-    let find = |name: &str| {
-        let names = [
-            name.to_string(),
-            format!("{name}.gz"),
-            name.replace("-idx", ".idx"),
-            format!("{}.gz", name.replace("-idx", ".idx")),
-        ];
-        names.into_iter().map(|n| folder.join(n)).find(|p| p.is_file())
-    };
-    Some([find(IDX[0])?, find(IDX[1])?, find(IDX[2])?, find(IDX[3])?])
+/// An idx file of a folder, with either separator before `idx` and with or without `.gz`.
+fn find_idx(folder: &Path, name: &str) -> Option<PathBuf> {
+    let other = name.replace("-idx", ".idx");
+    let names = [name.to_string(), format!("{name}.gz"), format!("{other}.gz"), other];
+    names.into_iter().map(|n| folder.join(n)).find(|p| p.is_file())
 }
 
 /// Fetches a file under a temporary name, checks it, renames it.
-fn fetch(address: &str, target: &Path, digest: Option<&str>) -> Result<()> {
-    let temporary = target.with_extension("part");
+fn fetch(address: &str, target: &Path, digest: &str) -> Result<()> {
+    let temporary = target.with_extension(format!("{}.part", std::process::id()));
     let quiet = !std::io::stderr().is_terminal();
     let mut curl = Command::new("curl");
     curl.args(["--fail", "--location", "--output"]).arg(&temporary).arg(address);
@@ -139,16 +144,47 @@ fn fetch(address: &str, target: &Path, digest: Option<&str>) -> Result<()> {
     if let Some(reason) = reason {
         return Err(about(Error::new(ErrorKind::Io, "the download failed").fact("reason", reason)));
     }
-    if let Some(want) = digest {
-        let got = sha256::hex(&crate::data::read_file(&temporary)?);
-        if got != want {
-            return Err(about(
-                Error::new(ErrorKind::File, "the downloaded file is not the right one (SHA-256)")
-                    .expected(want)
-                    .received(got),
-            ));
-        }
+    let got = crate::data::read_file(&temporary).map(|bytes| sha256::hex(&bytes)).map_err(about)?;
+    if got != digest {
+        let wrong = Error::new(ErrorKind::File, "the downloaded file is not the right one (SHA-256)");
+        return Err(about(wrong.expected(digest).received(got)));
     }
     std::fs::rename(&temporary, target)
         .map_err(|e| about(Error::new(ErrorKind::Io, "the file cannot be moved").fact("reason", e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idx(shape: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut out = vec![0, 0, 8, shape.len() as u8];
+        shape.iter().for_each(|d| out.extend([0, 0, 0, *d]));
+        out.extend(data);
+        out
+    }
+
+    #[test]
+    fn folders_are_read_and_checked() {
+        let folder = std::env::temp_dir().join(format!("kerast-idx-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the test");
+        let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.join(name), bytes).expect("written");
+        assert!(mnist().from_dir(&folder).expect_err("nothing there").to_string().contains("mnist.npz"));
+        write("train-images-idx3-ubyte", idx(&[2, 1, 2], &[0, 255, 51, 102]));
+        write("train-labels.idx1-ubyte", idx(&[2], &[7, 3]));
+        write("t10k-images-idx3-ubyte", idx(&[1, 1, 2], &[1, 2]));
+        write("t10k-labels-idx1-ubyte", idx(&[2], &[1, 2]));
+        assert!(mnist().from_dir(&folder).expect_err("two labels, one image").to_string().contains("belong together"));
+        write("t10k-labels-idx1-ubyte", idx(&[1], &[1]));
+        let d = mnist()
+            .from_dir(&folder)
+            .expect("complete")
+            .normalize()
+            .expect("numbers")
+            .channels_first()
+            .expect("images");
+        assert_eq!(d.train.x.shape(), [2, 1, 1, 2]);
+        assert_eq!(d.train.x.as_slice::<f32>(), Some(&[0.0, 1.0, 0.2, 0.4][..]));
+        std::fs::remove_dir_all(&folder).expect("made above");
+    }
 }

@@ -38,11 +38,11 @@ impl Data {
 
     /// Pixels as f32 between 0 and 1.
     pub fn normalize(self) -> Result<Data> {
-        let scale = (1.0 / self.largest) as f32;
+        let largest = self.largest as f32;
         self.each(|s| {
             let mut x = s.x.cast(DType::F32);
             if let Some(v) = x.as_mut_slice::<f32>() {
-                v.iter_mut().for_each(|p| *p *= scale);
+                v.iter_mut().for_each(|p| *p /= largest);
             }
             Ok(Split { x, ..s })
         })

@@ -1,20 +1,22 @@
-//! Zip archives: a list of entries, read whole and bounded, written whole.
+//! Zip archives: a list of entries, read whole and bounded, written whole. Nothing is ever unpacked into the file system.
 
 use crate::data::malformed;
 use crate::{Error, ErrorKind, Result};
+use std::collections::HashSet;
 use std::io::{Cursor, Read, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// No entry may unpack to more.
-const LARGEST: u64 = 4 << 30;
 /// Deflate cannot pack tighter than about 1032 : 1; a larger claim is a lie.
 const TIGHTEST: u64 = 1100;
+/// So much memory is taken at once for an entry that is packed; more only as its bytes really come.
+const FIRST: u64 = 1 << 24;
 
 /// An open archive.
 pub struct Archive {
     zip: ZipArchive<Cursor<Vec<u8>>>,
     names: Vec<String>,
+    length: u64,
 }
 
 impl std::fmt::Debug for Archive {
@@ -26,13 +28,15 @@ impl std::fmt::Debug for Archive {
 impl Archive {
     /// Opens an archive in memory; names that leave the archive or occur twice are refused.
     pub fn open(bytes: Vec<u8>) -> Result<Archive> {
+        let length = bytes.len() as u64;
         let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| malformed("zip", e))?;
         let mut names: Vec<String> = vec![];
+        let mut known = HashSet::new();
         for i in 0..zip.len() {
             let name = zip.name_for_index(i).and_then(|n| n.ok()).unwrap_or_default().replace('\\', "/");
             let escapes =
                 name.is_empty() || name.starts_with('/') || name.contains(':') || name.split('/').any(|p| p == "..");
-            if escapes || names.contains(&name) {
+            if escapes || !known.insert(name.clone()) {
                 let why = if escapes { "leaves the archive" } else { "occurs twice" };
                 return Err(
                     Error::new(ErrorKind::File, format!("an entry's name {why}")).fact("entry", format!("{name:?}"))
@@ -40,7 +44,7 @@ impl Archive {
             }
             names.push(name);
         }
-        Ok(Archive { zip, names })
+        Ok(Archive { zip, names, length })
     }
 
     /// The names of the entries in order.
@@ -48,28 +52,53 @@ impl Archive {
         &self.names
     }
 
-    /// An entry, unpacked. Its declared size is checked before, its real size while it is unpacked.
+    /// Whether there is an entry of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n == name)
+    }
+
+    /// An entry, unpacked. The size it declares is checked before memory is taken, its real size while it is unpacked.
     pub fn read(&mut self, name: &str) -> Result<Vec<u8>> {
-        let about = |e: Error| e.fact("entry", name);
+        self.read_at_most(name, u64::MAX)
+    }
+
+    /// An entry, unpacked; refused if it has more than `most` bytes.
+    pub fn read_at_most(&mut self, name: &str, most: u64) -> Result<Vec<u8>> {
+        self.unpack(name, most).map_err(|e| e.fact("entry", name))
+    }
+
+    fn unpack(&mut self, name: &str, most: u64) -> Result<Vec<u8>> {
         let index = self.names.iter().position(|n| n == name);
         let index = index.ok_or_else(|| {
-            about(
-                Error::new(ErrorKind::File, format!("the archive has no entry `{name}`"))
-                    .expected(self.names.join(", ")),
-            )
+            Error::new(ErrorKind::File, format!("the archive has no entry `{name}`")).expected(listed(&self.names))
         })?;
-        let entry = self.zip.by_index(index).map_err(|e| about(malformed("zip", e)))?;
+        let entry = self.zip.by_index(index).map_err(|e| malformed("zip", e))?;
         let (size, packed) = (entry.size(), entry.compressed_size());
-        if size > LARGEST || size > packed.saturating_mul(TIGHTEST) + 1024 {
-            return Err(about(malformed("zip", format!("{packed} packed bytes claim to be {size}"))));
+        if size > most {
+            return Err(Error::new(ErrorKind::File, "an entry is too large")
+                .expected(format!("at most {most} bytes"))
+                .received(size)
+                .repair("if this is no attack, pack the archive anew without compression"));
         }
-        let mut out = vec![];
-        entry.take(size + 1).read_to_end(&mut out).map_err(|e| about(malformed("zip", e)))?;
+        let stored = entry.compression() == CompressionMethod::Stored;
+        let there = if stored { self.length } else { packed.min(self.length).saturating_mul(TIGHTEST) + 1024 };
+        if size > there {
+            return Err(malformed("zip", format!("{packed} packed bytes claim to be {size}")));
+        }
+        let first = if stored { size } else { size.min(FIRST) };
+        let mut out = Vec::with_capacity(usize::try_from(first).unwrap_or(0));
+        entry.take(size + 1).read_to_end(&mut out).map_err(|e| malformed("zip", e))?;
         match out.len() as u64 == size {
             true => Ok(out),
-            false => Err(about(malformed("zip", format!("it declares {size} bytes and holds {}", out.len())))),
+            false => Err(malformed("zip", format!("it declares {size} bytes and holds {}", out.len()))),
         }
     }
+}
+
+/// Names for a message, the first few of many.
+fn listed(names: &[String]) -> String {
+    let first = names.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > 8 { format!("one of {first}, … ({} entries)", names.len()) } else { format!("one of {first}") }
 }
 
 /// Writes an archive into memory, entries stored as they are.
@@ -116,7 +145,9 @@ mod tests {
         b.add("a/b.txt", b"hello").expect("memory");
         let mut a = Archive::open(b.finish().expect("memory")).expect("valid");
         assert_eq!(a.read("a/b.txt").expect("there"), b"hello");
-        assert!(a.read("c").is_err());
+        assert!(a.contains("a/b.txt") && !a.contains("c"));
+        assert!(a.read("c").expect_err("not there").get("expected").is_some_and(|e| e.contains("a/b.txt")));
+        assert!(a.read_at_most("a/b.txt", 4).is_err());
         for name in ["../x", "/etc/passwd", "a/../../b", "c:\\x"] {
             let mut b = Builder::new();
             b.add(name, b"x").expect("memory");
