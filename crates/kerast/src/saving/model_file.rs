@@ -1,7 +1,8 @@
 //! Keras 3's `.keras`: a zip of `metadata.json`, `config.json` and `model.weights.h5`.
 
 use super::archive::{Archive, Builder};
-use super::{hdf5, weights};
+use super::hdf5::Hdf5;
+use super::weights;
 use crate::config::{Field, Object};
 use crate::data::{malformed, read_file, write_file};
 use crate::losses::LossRule;
@@ -18,14 +19,22 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     from_bytes(read_file(path)?).map_err(|e| e.fact("file", path.display()))
 }
 
+/// No model's configuration is longer.
+const LARGEST_CONFIG: u64 = 64 << 20;
+/// Keras stores weights as they are; packed ones may be so many times larger than the file, but not as small files may claim.
+const LARGEST_RATIO: u64 = 20;
+const SMALL: u64 = 64 << 20;
+
 fn from_bytes(bytes: Vec<u8>) -> Result<Model> {
+    let most = (bytes.len() as u64).saturating_mul(LARGEST_RATIO).max(SMALL);
     let mut archive = Archive::open(bytes)?;
-    let text = archive.read("config.json")?;
+    let text = archive.read_at_most("config.json", LARGEST_CONFIG)?;
     let config: Value = serde_json::from_slice(&text).map_err(|e| malformed("JSON", e).fact("entry", "config.json"))?;
     let parsed = parse_model(&config, 0).map_err(|e| e.fact("entry", "config.json"))?;
     let mut model = Model::of_network(parsed.name, parsed.sequential, parsed.network);
-    let sets = hdf5::read(archive.read("model.weights.h5")?)?;
-    weights::assign(&model.layers(), sets)?;
+    let file = Hdf5::from_bytes(archive.read_at_most("model.weights.h5", most)?)
+        .map_err(|e| e.fact("entry", "model.weights.h5"))?;
+    weights::assign(&model.layers(), &file)?;
     if let Some(recipe) = config.get("compile_config").and_then(compile_recipe).transpose()? {
         model.compile_with(recipe)?;
     }
@@ -100,11 +109,11 @@ impl Model {
         let network = self.built()?;
         let config = model_json(self.name(), self.is_sequential(), &network);
         let metadata = json!({"keras_version": "3.15.1", "date_saved": date()});
-        let sets = self.weights_by_dataset()?;
+        let file = weights::tree(self.name(), self.is_sequential(), &network.cells())?;
         let mut archive = Builder::new();
         archive.add("metadata.json", metadata.to_string().as_bytes())?;
         archive.add("config.json", config.to_string().as_bytes())?;
-        archive.add("model.weights.h5", &hdf5::write(&sets)?)?;
+        archive.add("model.weights.h5", &file.to_bytes()?)?;
         write_file(path, &archive.finish()?)
     }
 }
