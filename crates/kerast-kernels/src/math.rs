@@ -5,6 +5,9 @@
 //! rounded to f32 (near minimax). `FMA` says whether the instruction set has fused multiply-add; without it `mul_add` would be
 //! a slow call.
 
+// Constants stand as their sources print them.
+#![allow(clippy::excessive_precision)]
+
 use std::f64::consts::PI;
 
 #[inline(always)]

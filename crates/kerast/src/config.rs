@@ -375,12 +375,15 @@ pub struct Entry<T: ?Sized + 'static> {
     pub make: fn(&Json) -> Result<Arc<T>>,
 }
 
+/// Makes a family member from a config.
+pub type Maker<T> = Arc<dyn Fn(&Json) -> Result<Arc<T>> + Send + Sync>;
+
 /// A class that a user registered: its name and constructor.
 pub struct CustomEntry<T: ?Sized> {
     /// The name in files.
     pub class: String,
     /// Makes one from a config.
-    pub make: Arc<dyn Fn(&Json) -> Result<Arc<T>> + Send + Sync>,
+    pub make: Maker<T>,
 }
 
 /// Makes a family member from its class name or another of its names, and a config.

@@ -5,8 +5,11 @@ use crate::ir::graph::{Graph, ValueId};
 use crate::ir::op::Op;
 use std::collections::HashMap;
 
+/// Values that are equal as far as op and operands tell: place and operands of each.
+type Seen = HashMap<(&'static str, Vec<ValueId>), Vec<(usize, Vec<ValueId>)>>;
+
 pub(super) fn dedupe(graph: &Graph) -> Result<Graph> {
-    let mut seen: HashMap<(&'static str, Vec<ValueId>), Vec<(usize, Vec<ValueId>)>> = HashMap::new();
+    let mut seen = Seen::new();
     graph.rebuild(|out, i, node, operands| {
         if matches!(node.op, Op::Parameter(_)) {
             return out.push(node.op.clone(), operands, node.scope).map(Some);

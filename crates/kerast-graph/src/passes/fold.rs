@@ -16,13 +16,13 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
         let arguments: Option<Vec<Tensor>> = operands.iter().map(scalar).collect();
         if let Some(arguments) = arguments.filter(|a| !a.is_empty()) {
             let types = node.op.infer(&out.types(operands))?;
-            if let Cpu::Scalar(s) = node.op.cpu(&out.types(operands), &types.iter().collect::<Vec<_>>()) {
-                if !matches!(s, Scalar::Reduce { .. } | Scalar::RandomBits { .. }) {
-                    let inputs: Vec<_> = arguments.iter().map(|t| (t.dtype(), t.buffer().as_ref())).collect();
-                    let buffer = map::evaluate(&s, &inputs, types[0].dtype);
-                    let value = Tensor::from_buffer(types[0].dtype, &[], buffer)?;
-                    return out.push(Constant(value).into(), &[], node.scope).map(Some);
-                }
+            if let Cpu::Scalar(s) = node.op.cpu(&out.types(operands), &types.iter().collect::<Vec<_>>())
+                && !matches!(s, Scalar::Reduce { .. } | Scalar::RandomBits { .. })
+            {
+                let inputs: Vec<_> = arguments.iter().map(|t| (t.dtype(), t.buffer().as_ref())).collect();
+                let buffer = map::evaluate(&s, &inputs, types[0].dtype);
+                let value = Tensor::from_buffer(types[0].dtype, &[], buffer)?;
+                return out.push(Constant(value).into(), &[], node.scope).map(Some);
             }
         }
         out.push(node.op.clone(), operands, node.scope).map(Some)

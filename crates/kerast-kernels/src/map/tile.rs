@@ -3,6 +3,9 @@
 //! Every loop runs over whole blocks of 16 elements (slots have room for them), so that it compiles to straight vector code. The
 //! same bodies are instantiated per instruction set.
 
+// A closure is compiled with the target features of the function that holds it, a function passed by name is not.
+#![allow(clippy::redundant_closure)]
+
 use super::BLOCK;
 use super::builder::{Code, Instr, Slot};
 use super::convert;
@@ -49,7 +52,7 @@ impl Tile<'_> {
 #[inline(always)]
 unsafe fn whole_blocks<T>(x: &[T]) -> &[T] {
     // SAFETY: the caller's promise.
-    unsafe { std::hint::assert_unchecked(x.len() % BLOCK == 0) };
+    unsafe { std::hint::assert_unchecked(x.len().is_multiple_of(BLOCK)) };
     x
 }
 

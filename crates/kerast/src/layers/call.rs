@@ -5,13 +5,16 @@ use crate::regularizers::Regularizer;
 use crate::{Error, ErrorKind, Result};
 use kerast_graph::{DType, Trace, Type, Var};
 
+/// A mask for each of several values; `None`: everything counts.
+pub type Masks = Vec<Option<Var>>;
+
 /// The surroundings of one call of a layer.
 pub struct Call<'a> {
     pub(crate) cell: &'a LayerCell,
     pub(crate) step: &'a mut Step,
     pub(crate) prefix: String,
     pub(crate) masks: Vec<Option<Var>>,
-    pub(crate) out_masks: Option<Vec<Option<Var>>>,
+    pub(crate) out_masks: Option<Masks>,
 }
 
 impl Call<'_> {
@@ -126,9 +129,9 @@ impl Call<'_> {
     pub fn part(
         &mut self,
         attribute: &str,
-        masks: Vec<Option<Var>>,
+        masks: Masks,
         call: impl FnOnce(&mut Call<'_>) -> Result<Vec<Var>>,
-    ) -> Result<(Vec<Var>, Option<Vec<Option<Var>>>)> {
+    ) -> Result<(Vec<Var>, Option<Masks>)> {
         let prefix = format!("{}{attribute}/", self.prefix);
         let mut inner = Call { cell: self.cell, step: self.step, prefix, masks, out_masks: None };
         let outputs = call(&mut inner)?;

@@ -16,7 +16,7 @@ mod shapes;
 pub mod sizes;
 mod weights;
 
-pub use call::Call;
+pub use call::{Call, Masks};
 pub use cell::{LayerRef, Variable};
 pub use convolutional::{Conv1D, Conv2D, Conv3D};
 pub use core::{ActivationLayer, Dense, Dropout, Embedding, Input, Lambda, Masking, register_function};

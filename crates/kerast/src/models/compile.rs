@@ -241,17 +241,17 @@ impl Compiled {
                 Losses::Named(pairs) => pairs.iter().find(|(n, _)| n == name).map(|(_, l)| l.clone()),
             })
         };
-        if let Losses::List(all) = &self.losses {
-            if all.len() != names.len() {
-                return Err(Error::new(ErrorKind::Argument, "the list of losses does not fit the model's outputs")
-                    .expected(format!("{} losses, for {}", names.len(), names.join(", ")))
-                    .received(all.len()));
-            }
+        if let Losses::List(all) = &self.losses
+            && all.len() != names.len()
+        {
+            return Err(Error::new(ErrorKind::Argument, "the list of losses does not fit the model's outputs")
+                .expected(format!("{} losses, for {}", names.len(), names.join(", ")))
+                .received(all.len()));
         }
-        if let Losses::Named(pairs) = &self.losses {
-            if let Some((n, _)) = pairs.iter().find(|(n, _)| !names.contains(n)) {
-                return Err(unknown_output(n, names));
-            }
+        if let Losses::Named(pairs) = &self.losses
+            && let Some((n, _)) = pairs.iter().find(|(n, _)| !names.contains(n))
+        {
+            return Err(unknown_output(n, names));
         }
         let chosen = |list: &[(Option<String>, Vec<MetricArgument>)],
                       name: &String,

@@ -90,10 +90,11 @@ impl Model {
             return self;
         }
         let cell = layer.into_layer();
-        if self.stack.is_empty() && cell.rule().class_name() != "InputLayer" {
-            if let Some(shape) = input_shape_of(&cell) {
-                self.stack.push(LayerRef::new(Arc::new(Input::of_batch_shape(shape))));
-            }
+        if self.stack.is_empty()
+            && cell.rule().class_name() != "InputLayer"
+            && let Some(shape) = input_shape_of(&cell)
+        {
+            self.stack.push(LayerRef::new(Arc::new(Input::of_batch_shape(shape))));
         }
         self.stack.push(cell);
         self.network = None;

@@ -127,13 +127,13 @@ fn layer(v: &Value, depth: usize) -> Result<LayerRef> {
     let object = Object::<dyn LayerRule>::from_json(v).map_err(named)?;
     let rule = object.arc().map_err(named)?;
     let mut named_rule = rule;
-    if named_rule.base().name.is_none() {
-        if let Some(name) = v.get("name").and_then(Value::as_str) {
-            // Old files give the name beside the config.
-            let mut config = v.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
-            config.insert("name".into(), name.into());
-            named_rule = crate::config::make::<dyn LayerRule>(class, &config)?;
-        }
+    if named_rule.base().name.is_none()
+        && let Some(name) = v.get("name").and_then(Value::as_str)
+    {
+        // Old files give the name beside the config.
+        let mut config = v.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+        config.insert("name".into(), name.into());
+        named_rule = crate::config::make::<dyn LayerRule>(class, &config)?;
     }
     Ok(LayerRef::new(named_rule))
 }

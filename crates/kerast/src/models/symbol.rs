@@ -40,7 +40,7 @@ impl Symbol {
     /// This symbol through a layer: a shorthand for `layer.apply(&self)`.
     #[track_caller]
     pub fn through(&self, layer: impl IntoLayer) -> Symbol {
-        first(call(&layer.into_layer(), &[self.clone()], None))
+        first(call(&layer.into_layer(), std::slice::from_ref(self), None))
     }
 }
 

@@ -210,7 +210,8 @@ mod tests {
         let rate = trace.parameter(Type::new(DType::F32, []));
         let state: Vec<Var> = specs.iter().map(|s| trace.parameter(s.ty.clone())).collect();
         let w = trace.parameter(ty.clone());
-        let (new_w, new_state) = apply(o, &rate, &state, &[w.clone()], &[w.full_like(1.0)], &[None]).expect("valid");
+        let (new_w, new_state) =
+            apply(o, &rate, &state, std::slice::from_ref(&w), &[w.full_like(1.0)], &[None]).expect("valid");
         let results: Vec<Var> = new_w.into_iter().chain(new_state).collect();
         let graph = trace.finish(&results).expect("valid");
         let mut w = Tensor::new(&[2], &[1.0f32, 2.0]).expect("two");

@@ -95,10 +95,10 @@ impl Model {
         let (key, metrics, optimizer) = r.leave()?;
         self.programs.key = Some(key);
         self.programs.metrics = metrics;
-        if let Some(c) = &mut self.compiled {
-            if optimizer.is_some() {
-                c.state = optimizer;
-            }
+        if let Some(c) = &mut self.compiled
+            && optimizer.is_some()
+        {
+            c.state = optimizer;
         }
         Ok(())
     }
@@ -212,10 +212,10 @@ impl Runner {
                 fill(which, buffer.as_mut_bytes());
             }
         }
-        if let Some(b) = self.run.parameter_mut(at.rate) {
-            if let Some(r) = b.as_mut_slice::<f32>().first_mut() {
-                *r = rate;
-            }
+        if let Some(b) = self.run.parameter_mut(at.rate)
+            && let Some(r) = b.as_mut_slice::<f32>().first_mut()
+        {
+            *r = rate;
         }
         self.run.run();
         Ok(())

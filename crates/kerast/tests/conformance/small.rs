@@ -87,10 +87,10 @@ pub(crate) fn metric(case: &Case) -> Outcome {
         Ok(r) => r,
         Err(o) => return o,
     };
-    if let Some(name) = d["default_name"].as_str() {
-        if rule.name() != name {
-            return Outcome::Failed(format!("its name is {}, Keras has {name}", rule.name()));
-        }
+    if let Some(name) = d["default_name"].as_str()
+        && rule.name() != name
+    {
+        return Outcome::Failed(format!("its name is {}, Keras has {name}", rule.name()));
     }
     let mut state: Option<Vec<Tensor>> = None;
     for (u, want) in d["updates"].as_array().into_iter().flatten().zip(d["results"].as_array().into_iter().flatten()) {
@@ -268,10 +268,10 @@ fn statistics(v: &[f64], d: &Value) -> Result<(), String> {
     let get = |key: &str| d[key].as_f64();
     for (name, got) in [("mean", mean), ("std", std)] {
         let tolerance = get(&format!("{name}_tolerance")).or_else(|| d["tolerances"][name].as_f64());
-        if let (Some(want), Some(t)) = (get(name), tolerance) {
-            if (got - want).abs() > t {
-                return Err(format!("{name} is {got}, Keras has {want} ± {t}"));
-            }
+        if let (Some(want), Some(t)) = (get(name), tolerance)
+            && (got - want).abs() > t
+        {
+            return Err(format!("{name} is {got}, Keras has {want} ± {t}"));
         }
     }
     let (low, high) = v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));

@@ -350,18 +350,16 @@ impl Partition<'_> {
                     }
                 }
                 Some(u) if u == own => {}
-                Some(u) => {
-                    if self.units[u].last >= floor && !seen.contains(&u) {
-                        seen.push(u);
-                        budget = match budget.checked_sub(1 + self.units[u].reads.len()) {
-                            Some(b) => b,
-                            None => return true,
-                        };
-                        stack.extend(self.units[u].reads.iter().map(|&r| (r, false)));
-                    }
+                Some(u) if self.units[u].last >= floor && !seen.contains(&u) => {
+                    seen.push(u);
+                    budget = match budget.checked_sub(1 + self.units[u].reads.len()) {
+                        Some(b) => b,
+                        None => return true,
+                    };
+                    stack.extend(self.units[u].reads.iter().map(|&r| (r, false)));
                 }
-                // Parameters and constants.
-                None => {}
+                // Seen, too early to matter, or a parameter or constant.
+                _ => {}
             }
         }
         false

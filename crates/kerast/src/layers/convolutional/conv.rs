@@ -45,7 +45,7 @@ impl Shared<'_> {
         positive("dilation_rate", self.dilation)?;
         positive("groups", &[self.groups])?;
         let channels = known(input, if self.last { self.rank() + 1 } else { 1 }, "the channel axis")?;
-        if channels % self.groups != 0 || self.filters % self.groups != 0 {
+        if channels % self.groups != 0 || !self.filters.is_multiple_of(self.groups) {
             return Err(Error::new(ErrorKind::Argument, "`groups` must divide the input channels and the filters")
                 .received(format!("{} groups, {channels} channels, {} filters", self.groups, self.filters)));
         }

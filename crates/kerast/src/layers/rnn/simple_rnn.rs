@@ -86,10 +86,10 @@ impl LayerRule for SimpleRnn {
         self.activation.get()?;
         let features = self.walk().build(inputs, weights)?;
         weights.part("cell", "simple_rnn_cell", |w| {
-            w.add("kernel", &[features, 1 * self.units], &self.kernel_initializer)?
+            w.add("kernel", &[features, self.units], &self.kernel_initializer)?
                 .regularizer(&self.kernel_regularizer)
                 .constraint(&self.kernel_constraint);
-            w.add("recurrent_kernel", &[self.units, 1 * self.units], &self.recurrent_initializer)?
+            w.add("recurrent_kernel", &[self.units, self.units], &self.recurrent_initializer)?
                 .regularizer(&self.recurrent_regularizer)
                 .constraint(&self.recurrent_constraint);
             if self.use_bias {
