@@ -38,8 +38,14 @@ fn cell_json(layer: &LayerRef) -> Value {
         }
         _ => layer_json(layer.rule(), layer.name(), layer.trainable()),
     };
-    if let (Some(first), Some(map)) = (layer.built_for().first(), v.as_object_mut()) {
-        map.insert("build_config".into(), json!({"input_shape": dims(first)}));
+    let shapes = layer.built_for();
+    let input_shape = match shapes.as_slice() {
+        [] => return v,
+        [one] => dims(one),
+        many => Value::Array(many.iter().map(|s| dims(s)).collect()),
+    };
+    if let Some(map) = v.as_object_mut() {
+        map.insert("build_config".into(), json!({ "input_shape": input_shape }));
     }
     v
 }
