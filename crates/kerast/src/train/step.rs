@@ -136,6 +136,7 @@ impl Builder<'_> {
         let trace = self.trace.clone();
         let mut step = Step::new(&trace, mode == Mode::Train, r.variables, &values, Some(key.clone()));
         let (outputs, masks) = r.network.trace(&mut step, &xs, &vec![None; xs.len()], r.name)?;
+        self.carry(&step);
         if mode == Mode::Predict {
             return self.finish(outputs, optimizer);
         }
@@ -143,7 +144,7 @@ impl Builder<'_> {
         self.at.metrics = self.parameters.len();
         self.metrics(&rules, &loss, &outputs, &ys, &weights, &masks)?;
         if mode == Mode::Train {
-            self.update(&loss.total, &step, &optimizer_values, &rate)?;
+            self.update(&loss.total, &optimizer_values, &rate)?;
             let next = trace.constant(crate::Tensor::new(&[3], &[0u32, 0, 1])?);
             self.replaced.push((self.at.key, key + next));
         }
@@ -253,7 +254,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn update(&mut self, total: &Var, step: &Step, state: &[Var], rate: &Var) -> Result<()> {
+    fn update(&mut self, total: &Var, state: &[Var], rate: &Var) -> Result<()> {
         let r = self.recipe;
         let Some(compiled) = r.compiled else { return Ok(()) };
         let trained: Vec<usize> = (0..r.variables.len()).filter(|&i| r.trainable[i]).collect();
@@ -267,12 +268,16 @@ impl Builder<'_> {
             .scoped("optimizer", || apply(&*compiled.optimizer, rate, state, &weights, &gradients, &constraints))?;
         self.replaced.extend(trained.iter().copied().zip(new));
         self.replaced.extend(new_state.into_iter().enumerate().map(|(i, v)| (self.at.optimizer + i, v)));
+        Ok(())
+    }
+
+    /// The new values of moving averages and of the states of stateful layers, which move on in predictions too.
+    fn carry(&mut self, step: &Step) {
         for (variable, value) in step.updates() {
-            if let Some(i) = r.variables.iter().position(|v| v.id() == variable.id()) {
+            if let Some(i) = self.recipe.variables.iter().position(|v| v.id() == variable.id()) {
                 self.replaced.push((i, value.clone()));
             }
         }
-        Ok(())
     }
 
     fn finish(&mut self, outputs: Vec<Var>, optimizer: Vec<StateVariable>) -> Result<StepGraph> {
