@@ -25,7 +25,17 @@ struct VariableInner {
     id: u64,
     path: String,
     spec: WeightSpec,
-    value: Mutex<Option<Tensor>>,
+    value: Mutex<Slot>,
+}
+
+/// Where the value of a variable is.
+enum Slot {
+    /// Not drawn yet: the seed to draw it from. A model that is read from a file never draws, so that a file cannot make one
+    /// large by its configuration alone.
+    Waiting(u64),
+    Held(Tensor),
+    /// A step works on it in place.
+    Taken,
 }
 
 fn next_id() -> u64 {
@@ -73,11 +83,27 @@ impl Variable {
         self.0.spec.constraint.as_ref()
     }
 
-    /// Its value.
+    /// Its value. The first one is drawn when it is first asked for.
     pub fn value(&self) -> Result<Tensor> {
-        lock(&self.0.value)
-            .clone()
-            .ok_or_else(|| Error::new(ErrorKind::Argument, format!("{} is in use by a training step", self.path())))
+        let mut slot = lock(&self.0.value);
+        let value = self.held(&slot)?;
+        *slot = Slot::Held(value.clone());
+        Ok(value)
+    }
+
+    fn held(&self, slot: &Slot) -> Result<Tensor> {
+        match slot {
+            Slot::Held(value) => Ok(value.clone()),
+            Slot::Waiting(seed) => {
+                let spec = self.spec();
+                let mut random = Stream::new(*seed, stream_of(self.path()));
+                let drawn = spec.initializer.get().and_then(|i| i.init(&spec.shape, spec.dtype, &mut random));
+                drawn.map_err(|e| e.fact("weight", self.path()))
+            }
+            Slot::Taken => {
+                Err(Error::new(ErrorKind::Argument, format!("{} is in use by a training step", self.path())))
+            }
+        }
     }
 
     /// Sets its value.
@@ -88,13 +114,18 @@ impl Variable {
                 .expected(format!("{:?}", ty.shape))
                 .received(format!("{:?}", value.shape())));
         }
-        *lock(&self.0.value) = Some(value.cast(ty.dtype));
+        *lock(&self.0.value) = Slot::Held(value.cast(ty.dtype));
         Ok(())
     }
 
     /// Takes the value out, for a step that works on it in place; [`Variable::set`] brings it back.
     pub(crate) fn take(&self) -> Result<Tensor> {
-        lock(&self.0.value).take().ok_or_else(|| Error::new(ErrorKind::Argument, format!("{} is in use", self.path())))
+        let mut slot = lock(&self.0.value);
+        match std::mem::replace(&mut *slot, Slot::Taken) {
+            // Not cloned: the step needs it unshared.
+            Slot::Held(value) => Ok(value),
+            other => self.held(&other).inspect_err(|_| *slot = other),
+        }
     }
 }
 
@@ -247,11 +278,9 @@ impl LayerCell {
         self.rule.build(inputs, &mut weights)?;
         let variables = weights.into_specs().into_iter().map(|spec| {
             let path = format!("{}/{}", self.name, spec.path);
-            let mut random = Stream::new(seed, stream_of(&path));
-            let value = spec.initializer.get()?.init(&spec.shape, spec.dtype, &mut random)?;
-            Ok(Variable(Arc::new(VariableInner { id: next_id(), path, spec, value: Mutex::new(Some(value)) })))
+            Variable(Arc::new(VariableInner { id: next_id(), path, spec, value: Mutex::new(Slot::Waiting(seed)) }))
         });
-        let variables = variables.collect::<Result<Vec<_>>>()?;
+        let variables = variables.collect();
         *lock(&self.built) = Some(Built { inputs: inputs.to_vec(), variables });
         Ok(())
     }
