@@ -110,9 +110,12 @@ impl Variable {
     pub fn set(&self, value: Tensor) -> Result<()> {
         let ty = self.ty();
         if value.shape() != ty.shape {
-            return Err(Error::new(ErrorKind::Shape, format!("the value does not fit the weight `{}`", self.path()))
-                .expected(format!("{:?}", ty.shape))
-                .received(format!("{:?}", value.shape())));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("the shape of the value does not fit the weight `{}`", self.path()),
+            )
+            .expected(format!("{:?}", ty.shape))
+            .received(format!("{:?}", value.shape())));
         }
         *lock(&self.0.value) = Slot::Held(value.cast(ty.dtype));
         Ok(())
