@@ -28,8 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static SEED: AtomicU64 = AtomicU64::new(0);
 
 /// Sets the seed of everything random from here on: first weights, dropout, shuffles. It is 0 unless set, so that a program
-/// gives the same numbers whenever it runs.
+/// gives the same numbers whenever it runs. Automatic layer names start anew, since a weight's first values depend on its name:
+/// the same layers built after the same call are the same.
 pub fn set_random_seed(seed: u64) {
+    layers::clear_session();
     SEED.store(seed, Ordering::Relaxed);
 }
 

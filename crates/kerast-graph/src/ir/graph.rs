@@ -117,6 +117,10 @@ impl Graph {
             return Err(Error::new(ErrorKind::Internal, format!("{}: operand %{} does not exist", op.name(), bad.0)));
         }
         let types = op.infer(&self.types(operands))?;
+        if let Some(huge) = types.iter().find(|t| !t.is_addressable()) {
+            return Err(Error::new(ErrorKind::Shape, format!("{}: the result is larger than any memory", op.name()))
+                .received(huge.to_string()));
+        }
         let is_parameter = matches!(op, Op::Parameter(_));
         let first = self.values.len() as u32;
         let node = self.nodes.len() as u32;

@@ -38,6 +38,12 @@ impl Type {
         self.len() * self.dtype.size()
     }
 
+    /// Whether a machine could address a value of this type at all.
+    pub fn is_addressable(&self) -> bool {
+        let bytes = self.shape.iter().try_fold(self.dtype.size(), |n, d| n.checked_mul(*d));
+        self.shape.contains(&0) || bytes.is_some_and(|n| n <= isize::MAX as usize)
+    }
+
     /// Reads `f32[2,3]`.
     pub fn parse(text: &str) -> Option<Type> {
         let (dtype, dims) = text.strip_suffix(']')?.split_once('[')?;

@@ -104,6 +104,11 @@ impl Weights {
             seed: false,
         });
         let last = self.specs.len() - 1;
+        let ty = kerast_graph::Type::new(self.dtype, shape);
+        if !ty.is_addressable() {
+            return Err(Error::new(ErrorKind::Shape, format!("the weight `{name}` is larger than any memory"))
+                .received(ty.to_string()));
+        }
         Ok(&mut self.specs[last])
     }
 

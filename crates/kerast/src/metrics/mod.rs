@@ -18,7 +18,7 @@ pub use losses::{
 };
 pub use mean::{Mean, StateSpec, weighted_mean};
 pub(crate) use mean::{mean_result, mean_state};
-pub(crate) use resolve::resolve;
+pub(crate) use resolve::{known, resolve};
 
 use crate::config::{Config, Entry, FromConfig, family};
 use crate::{Result, Tensor};

@@ -18,14 +18,28 @@ pub(crate) fn resolve(
         Wanted::Word(w) => w,
     };
     let kind = kind(loss, y_true, y_pred);
-    let class = match word.to_lowercase().as_str() {
-        "accuracy" | "acc" => format!("{kind}_accuracy"),
-        "crossentropy" | "ce" => format!("{kind}_crossentropy"),
-        _ => word.clone(),
-    };
+    let class = family(word).map_or_else(|| word.clone(), |f| format!("{kind}_{f}"));
     let metric: Metric = Object::<dyn MetricRule>::named(&class);
     metric.get()?;
     Ok((word.clone(), metric))
+}
+
+/// What a word means that depends on targets and predictions.
+fn family(word: &str) -> Option<&'static str> {
+    match word.to_lowercase().as_str() {
+        "accuracy" | "acc" => Some("accuracy"),
+        "crossentropy" | "ce" => Some("crossentropy"),
+        _ => None,
+    }
+}
+
+/// Refuses a metric that there is not, before anything is known of the data.
+pub(crate) fn known(wanted: &Wanted) -> Result<()> {
+    match wanted {
+        Wanted::Rule(m) => m.get().map(|_| ()),
+        Wanted::Word(w) if family(w).is_some() => Ok(()),
+        Wanted::Word(w) => Object::<dyn MetricRule>::named(w).get().map(|_| ()),
+    }
 }
 
 /// Which family of classification the shapes (and the loss) speak of.

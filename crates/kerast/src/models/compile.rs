@@ -278,11 +278,7 @@ impl Compiled {
                     weight.filter(|(k, (n, _))| n.as_ref().map_or(*k == i, |n| n == name)).map(|(_, (_, w))| *w).next();
                 let mut metrics = chosen(&self.metrics, name, false);
                 metrics.extend(chosen(&self.weighted, name, true));
-                for (m, _) in &metrics {
-                    if let Wanted::Rule(r) = &m.0 {
-                        r.get()?;
-                    }
-                }
+                metrics.iter().try_for_each(|(m, _)| crate::metrics::known(&m.0))?;
                 Ok(OutputRules { name: name.clone(), loss, weight: weight.unwrap_or(1.0), metrics })
             })
             .collect()

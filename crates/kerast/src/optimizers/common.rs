@@ -77,6 +77,24 @@ pub struct Common {
     pub gradient_accumulation_steps: Option<usize>,
 }
 
+impl Common {
+    /// This learning rate and nothing else.
+    pub fn new(learning_rate: impl Arg<LearningRate>) -> Common {
+        Common {
+            learning_rate: learning_rate.arg(),
+            weight_decay: None,
+            clipnorm: None,
+            global_clipnorm: None,
+            clipvalue: None,
+            use_ema: false,
+            ema_momentum: 0.99,
+            ema_overwrite_frequency: None,
+            loss_scale_factor: None,
+            gradient_accumulation_steps: None,
+        }
+    }
+}
+
 /// Declares an optimizer: [`config!`](crate::config!) with the common arguments added after the optimizer's own, as Keras orders them.
 ///
 /// `rate` is the default learning rate, `decay` the default weight decay.

@@ -1,0 +1,145 @@
+//! Training as a user sees it: the same bits on any number of threads, deep nets, models that come back from files.
+
+use kerast::prelude::*;
+
+/// Numbers that look random and are the same everywhere.
+fn noise(n: usize, seed: u32) -> Vec<f32> {
+    let mut s = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    (0..n)
+        .map(|_| {
+            s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (s >> 8) as f32 / (1 << 24) as f32 - 0.5
+        })
+        .collect()
+}
+
+fn array(shape: &[usize], seed: u32) -> Tensor {
+    Tensor::new(shape, &noise(shape.iter().product(), seed)).unwrap()
+}
+
+fn labels(n: usize, classes: usize) -> Tensor {
+    Tensor::new(&[n], &(0..n).map(|i| (i * 7 % classes) as i32).collect::<Vec<_>>()).unwrap()
+}
+
+/// All weights and the history of a short training run.
+fn trained(make: impl Fn() -> Model, x: &Tensor, threads: usize) -> (Vec<Vec<u8>>, Vec<f64>) {
+    set_random_seed(0);
+    let mut model = make().threads(threads);
+    model.compile("adam", "sparse_categorical_crossentropy").metrics(["accuracy"]).build().unwrap();
+    let y = labels(x.shape()[0], 4);
+    let history = model.fit(x, &y).epochs(2).batch_size(16).validation_split(0.25).verbose(0).run().unwrap();
+    let weights = model.get_weights().unwrap().iter().map(|w| w.bytes().to_vec()).collect();
+    (weights, ["loss", "accuracy", "val_loss"].iter().flat_map(|k| history.get(k).to_vec()).collect())
+}
+
+fn same_bits(make: impl Fn() -> Model, x: &Tensor) {
+    let one = trained(&make, x, 1);
+    assert_eq!(one.1.len(), 6);
+    assert!(one.1.iter().all(|v| v.is_finite()));
+    assert!(one == trained(&make, x, 2), "two threads give other bits than one");
+    assert!(one == trained(&make, x, 1), "the same seed gives other bits");
+}
+
+#[test]
+fn mlp_gives_the_same_bits_on_one_and_two_threads() {
+    let make = || {
+        Sequential::new()
+            .add(Dense::new(300).activation("relu").input_dim(200))
+            .add(Dropout::new(0.3))
+            .add(BatchNormalization::new())
+            .add(Dense::new(4).activation("softmax"))
+    };
+    same_bits(make, &array(&[150, 200], 1));
+}
+
+#[test]
+fn cnn_gives_the_same_bits_on_one_and_two_threads() {
+    let make = || {
+        Sequential::new()
+            .add(Conv2D::new(20, 5).padding("same").activation("relu").input_shape([16, 16, 3]))
+            .add(MaxPooling2D::new(2))
+            .add(Conv2D::new(24, 3).activation("relu"))
+            .add(Flatten::new())
+            .add(Dense::new(4).activation("softmax"))
+    };
+    same_bits(make, &array(&[70, 16, 16, 3], 2));
+}
+
+#[test]
+fn lstm_gives_the_same_bits_on_one_and_two_threads() {
+    let make = || {
+        Sequential::new()
+            .add(Embedding::new(500, 32).input_shape([20]))
+            .add(Lstm::new(48).return_sequences(true))
+            .add(Gru::new(40))
+            .add(Dense::new(4).activation("softmax"))
+    };
+    let words = noise(70 * 20, 3).iter().map(|v| ((v + 0.5) * 500.0) as i32).collect::<Vec<_>>();
+    same_bits(make, &Tensor::new(&[70, 20], &words).unwrap());
+}
+
+#[test]
+fn a_residual_net_of_152_layers_trains() {
+    let input = Input::new([16]).symbol();
+    let mut x = input.clone();
+    for _ in 0..76 {
+        let y = Dense::new(16).activation("relu").apply(&x);
+        let y = Dense::new(16).kernel_initializer("zeros").apply(&y);
+        x = Add::new().apply([&x, &y]);
+    }
+    let mut model = Model::new(&input, &Dense::new(1).apply(&x)).unwrap();
+    model.compile("adam", "mse").build().unwrap();
+    let x = array(&[64, 16], 4);
+    let sums: Vec<f32> = x.as_slice::<f32>().unwrap().chunks(16).map(|r| r.iter().sum()).collect();
+    let history = model.fit(&x, &sums).epochs(12).batch_size(16).verbose(0).run().unwrap();
+    let loss = history.get("loss");
+    assert!(loss[11] < 0.3 * loss[0], "{loss:?}");
+}
+
+#[test]
+fn a_model_comes_back_from_its_file() {
+    let folder = std::env::temp_dir().join(format!("kerast-train-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("net.keras");
+    let mut model = Sequential::new()
+        .add(Conv2D::new(4, 3).activation("relu").input_shape([8, 8, 1]))
+        .add(BatchNormalization::new())
+        .add(Flatten::new())
+        .add(Dense::new(4).activation("softmax"));
+    model.compile("sgd", "sparse_categorical_crossentropy").build().unwrap();
+    let x = array(&[32, 8, 8, 1], 5);
+    model.fit(&x, &labels(32, 4)).verbose(0).run().unwrap();
+    model.save(&path).unwrap();
+    let mut again = load_model(&path).unwrap();
+    let (a, b) = (model.predict(&x).run().unwrap(), again.predict(&x).run().unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(a.bytes(), b.bytes());
+}
+
+#[test]
+fn class_weights_weigh_as_sample_weights_do() {
+    let make = || {
+        let mut m = Sequential::new().add(Dense::new(3).activation("softmax").input_dim(5));
+        m.compile("sgd", "sparse_categorical_crossentropy").build().unwrap();
+        m
+    };
+    let (x, y) = (array(&[30, 5], 6), labels(30, 3));
+    let (mut a, mut b) = (make(), make());
+    b.set_weights(&a.get_weights().unwrap()).unwrap();
+    a.fit(&x, &y).class_weight([(0, 1.0), (1, 3.0), (2, 0.5)]).shuffle(false).verbose(0).run().unwrap();
+    let weights: Vec<f32> = y.as_slice::<i32>().unwrap().iter().map(|c| [1.0, 3.0, 0.5][*c as usize]).collect();
+    b.fit(&x, &y).sample_weight(&weights).shuffle(false).verbose(0).run().unwrap();
+    let bits = |m: &Model| m.get_weights().unwrap().iter().map(|w| w.bytes().to_vec()).collect::<Vec<_>>();
+    assert_eq!(bits(&a), bits(&b));
+}
+
+#[test]
+fn early_stopping_restores_the_best_weights() {
+    let mut m = Sequential::new().add(Dense::new(1).input_dim(3));
+    m.compile(Sgd::new(1.9), "mse").build().unwrap();
+    let (x, y) = (array(&[40, 3], 7), array(&[40, 1], 8));
+    let stop = EarlyStopping::new("loss").patience(2).restore_best_weights(true);
+    let history = m.fit(&x, &y).epochs(50).callback(stop).verbose(0).run().unwrap();
+    assert!(history.get("loss").len() <= 50);
+    assert!(m.evaluate(&x, &y).run().unwrap().loss().is_finite());
+}
