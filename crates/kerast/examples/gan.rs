@@ -49,7 +49,7 @@ fn main() -> Result<()> {
 
     // The generator trains through a discriminator that holds still.
     let seed = Input::new([4]).symbol();
-    let judged = discriminator.layer()?.apply(&generator.layer()?.apply(&seed));
+    let judged = discriminator.layer()?.apply(generator.layer()?.apply(&seed));
     let mut both = Model::new(&seed, &judged)?.named("gan");
     discriminator.set_trainable(false);
     both.compile(Adam::new(0.001), "binary_crossentropy").build()?;

@@ -28,20 +28,20 @@ fn refused<T>(r: Result<T>, words: &[&str]) {
 #[test]
 fn wrong_shapes() {
     let wide = Tensor::new(&[8, 5], &[0f32; 40]).unwrap();
-    refused(model().fit(&wide, &y(8)).verbose(0).run(), &["4", "5"]);
+    refused(model().fit(&wide, y(8)).verbose(0).run(), &["4", "5"]);
     refused(model().predict(&wide).run(), &["4", "5"]);
     let cube = Tensor::new(&[8, 2, 2], &[0f32; 32]).unwrap();
-    refused(model().evaluate(&cube, &y(8)).run(), &["4"]);
+    refused(model().evaluate(&cube, y(8)).run(), &["4"]);
     refused(Sequential::new().add(Conv2D::new(4, 3).input_dim(4)).build_now(), &["Conv2D"]);
     refused(Sequential::new().add(Reshape::new([5, 7]).input_dim(12)).build_now(), &["Reshape", "12"]);
 }
 
 #[test]
 fn mismatched_lengths() {
-    refused(model().fit(&x(8), &y(7)).verbose(0).run(), &["8", "7"]);
+    refused(model().fit(x(8), y(7)).verbose(0).run(), &["8", "7"]);
     let weights = vec![1f32; 3];
-    refused(model().fit(&x(8), &y(8)).sample_weight(&weights).verbose(0).run(), &["8", "3"]);
-    refused(model().fit((&x(8), &x(8)), &y(8)).verbose(0).run(), &["2"]);
+    refused(model().fit(x(8), y(8)).sample_weight(&weights).verbose(0).run(), &["8", "3"]);
+    refused(model().fit((&x(8), &x(8)), y(8)).verbose(0).run(), &["2"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn wrong_element_types() {
     // Truth values are numbers to Keras too.
     assert!(model().predict(&flags).run().is_ok());
     let fractions = Tensor::new(&[8], &[0.5f32; 8]).unwrap();
-    refused(model().fit(&x(8), &fractions).verbose(0).run(), &["0.5"]);
+    refused(model().fit(x(8), &fractions).verbose(0).run(), &["0.5"]);
 }
 
 #[test]
@@ -64,16 +64,16 @@ fn empty_data() {
 #[test]
 fn labels_out_of_range() {
     let high = Tensor::new(&[8], &[0i32, 1, 2, 3, 0, 1, 2, 0]).unwrap();
-    refused(model().fit(&x(8), &high).verbose(0).run(), &["3"]);
+    refused(model().fit(x(8), &high).verbose(0).run(), &["3"]);
     let low = Tensor::new(&[8], &[0i32, 1, 2, -1, 0, 1, 2, 0]).unwrap();
-    refused(model().fit(&x(8), &low).verbose(0).run(), &["-1"]);
+    refused(model().fit(x(8), &low).verbose(0).run(), &["-1"]);
 }
 
 #[test]
 fn batch_size_zero() {
-    refused(model().fit(&x(8), &y(8)).batch_size(0).verbose(0).run(), &["batch_size"]);
-    refused(model().evaluate(&x(8), &y(8)).batch_size(0).run(), &["batch_size"]);
-    refused(model().predict(&x(8)).batch_size(0).run(), &["batch_size"]);
+    refused(model().fit(x(8), y(8)).batch_size(0).verbose(0).run(), &["batch_size"]);
+    refused(model().evaluate(x(8), y(8)).batch_size(0).run(), &["batch_size"]);
+    refused(model().predict(x(8)).batch_size(0).run(), &["batch_size"]);
 }
 
 #[test]
@@ -100,14 +100,14 @@ fn absurd_sizes() {
 #[test]
 fn order_of_calls() {
     let mut m = Sequential::new().add(Dense::new(3).input_dim(4));
-    refused(m.fit(&x(8), &y(8)).verbose(0).run(), &["compile"]);
-    refused(m.evaluate(&x(8), &y(8)).run(), &["compile"]);
+    refused(m.fit(x(8), y(8)).verbose(0).run(), &["compile"]);
+    refused(m.evaluate(x(8), y(8)).run(), &["compile"]);
 }
 
 #[test]
 fn validation_without_samples() {
-    refused(model().fit(&x(8), &y(8)).validation_split(1.0).verbose(0).run(), &["validation_split"]);
-    refused(model().fit(&x(8), &y(8)).validation_split(-0.1).verbose(0).run(), &["validation_split"]);
+    refused(model().fit(x(8), y(8)).validation_split(1.0).verbose(0).run(), &["validation_split"]);
+    refused(model().fit(x(8), y(8)).validation_split(-0.1).verbose(0).run(), &["validation_split"]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn nan_in_the_data() {
     let mut bad = vec![0.5f32; 32];
     bad[5] = f32::NAN;
     let bad = Tensor::new(&[8, 4], &bad).unwrap();
-    refused(model().fit(&bad, &y(8)).verbose(0).run(), &["NaN", "row        1"]);
+    refused(model().fit(&bad, y(8)).verbose(0).run(), &["NaN", "row        1"]);
 }
 
 /// Builds and shows what was added.

@@ -87,7 +87,7 @@ fn a_residual_net_of_152_layers_trains() {
         let y = Dense::new(16).kernel_initializer("zeros").apply(&y);
         x = Add::new().apply([&x, &y]);
     }
-    let mut model = Model::new(&input, &Dense::new(1).apply(&x)).unwrap();
+    let mut model = Model::new(&input, Dense::new(1).apply(&x)).unwrap();
     model.compile("adam", "mse").build().unwrap();
     let x = array(&[64, 16], 4);
     let sums: Vec<f32> = x.as_slice::<f32>().unwrap().chunks(16).map(|r| r.iter().sum()).collect();
@@ -108,7 +108,7 @@ fn a_model_comes_back_from_its_file() {
         .add(Dense::new(4).activation("softmax"));
     model.compile("sgd", "sparse_categorical_crossentropy").build().unwrap();
     let x = array(&[32, 8, 8, 1], 5);
-    model.fit(&x, &labels(32, 4)).verbose(0).run().unwrap();
+    model.fit(&x, labels(32, 4)).verbose(0).run().unwrap();
     model.save(&path).unwrap();
     let mut again = load_model(&path).unwrap();
     let (a, b) = (model.predict(&x).run().unwrap(), again.predict(&x).run().unwrap());
@@ -142,4 +142,22 @@ fn early_stopping_restores_the_best_weights() {
     let history = m.fit(&x, &y).epochs(50).callback(stop).verbose(0).run().unwrap();
     assert!(history.get("loss").len() <= 50);
     assert!(m.evaluate(&x, &y).run().unwrap().loss().is_finite());
+}
+
+#[test]
+fn compile_settles_what_trains() {
+    let mut m = Sequential::new().add(Dense::new(4).input_dim(3)).add(Dense::new(1));
+    m.compile("sgd", "mse").build().unwrap();
+    let first = m.layers()[0].clone();
+    first.set_trainable(false);
+    let (x, y) = (array(&[8, 3], 9), array(&[8, 1], 10));
+    let before = m.get_weights().unwrap();
+    m.train_on_batch(&x, &y).unwrap();
+    assert_ne!(before[0].bytes(), m.get_weights().unwrap()[0].bytes(), "freezing waits for the next compile");
+    m.compile("sgd", "mse").build().unwrap();
+    let before = m.get_weights().unwrap();
+    m.train_on_batch(&x, &y).unwrap();
+    let after = m.get_weights().unwrap();
+    assert_eq!(before[0].bytes(), after[0].bytes());
+    assert_ne!(before[2].bytes(), after[2].bytes());
 }

@@ -260,13 +260,15 @@ impl Model {
         if let Some(e) = &self.fault {
             return Err(e.clone());
         }
+        let mut trainable = None;
         let known = self.stack.first().is_some_and(|c| c.rule().class_name() == "InputLayer");
         if self.network.is_some() || known {
             let network = self.network()?;
             compiled.outputs(&network.output_names())?;
+            trainable = Some(self.variables()?.iter().map(|v| self.is_trainable(v)).collect());
         }
         self.compiled = Some(compiled);
-        self.programs.clear();
+        self.programs.start_anew(trainable);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! A program is compiled once per shape of a batch and kept. While it runs, the state (weights, optimizer, metrics, random key) lies in
 //! its memory and is updated in place; [`Runner::leave`] hands it back, by moving buffers.
 
-use super::step::{self, Mode, Recipe, Signature, StepGraph};
+use super::step::{self, Recipe, Signature, StepGraph};
 use crate::layers::Variable;
 use crate::models::Model;
 use crate::optimizers::StateVariable;
@@ -14,17 +14,18 @@ use kerast_graph::backend::cpu::{self, Run};
 #[derive(Default)]
 pub(crate) struct Programs {
     runners: Vec<Runner>,
-    /// Changes whenever earlier programs no longer fit (compile, freezing).
-    frozen: Vec<bool>,
+    /// Which variables train: settled by `compile`, or by the first step of a model that had no shapes yet.
+    trainable: Option<Vec<bool>>,
     /// The random key of the next step: seed (low, high) and step number.
     key: Option<Tensor>,
     metrics: Vec<Tensor>,
 }
 
 impl Programs {
-    /// Forgets all programs.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all programs, after a compile that settled which variables train.
+    pub(crate) fn start_anew(&mut self, trainable: Option<Vec<bool>>) {
         self.runners.clear();
+        self.trainable = trainable;
     }
 }
 
@@ -43,11 +44,11 @@ impl Model {
     pub(crate) fn program(&mut self, signature: Signature) -> Result<usize> {
         let network = self.network()?;
         let variables: Vec<Variable> = self.variables()?;
-        let trainable: Vec<bool> = variables.iter().map(|v| self.is_trainable(v)).collect();
-        if self.programs.frozen != trainable {
-            self.programs.runners.retain(|r| r.signature.mode != Mode::Train);
-            self.programs.frozen = trainable.clone();
-        }
+        let trainable = match self.programs.trainable.take().filter(|t| t.len() == variables.len()) {
+            Some(t) => t,
+            None => variables.iter().map(|v| self.is_trainable(v)).collect(),
+        };
+        self.programs.trainable = Some(trainable.clone());
         if let Some(i) = self.programs.runners.iter().position(|r| r.signature == signature) {
             return Ok(i);
         }
