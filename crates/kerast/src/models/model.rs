@@ -181,12 +181,16 @@ impl Model {
         self.sequential
     }
 
-    /// The layers in order.
+    /// The layers in order; as in Keras, a `Sequential` does not count its input as one.
     pub fn layers(&self) -> Vec<LayerRef> {
-        match &self.network {
+        let mut all = match &self.network {
             Some(n) => n.cells(),
             None => self.stack.clone(),
+        };
+        if self.sequential {
+            all.retain(|c| c.rule().class_name() != "InputLayer");
         }
+        all
     }
 
     /// The layer of this name.
