@@ -116,10 +116,12 @@ fn dependencies_have_reasons() {
         for line in manifest.lines() {
             if line.starts_with('[') {
                 inside = line.contains("dependencies");
-            } else if let (true, Some((dependency, _))) = (inside, line.split_once([' ', '.', '='])) {
-                if !dependency.starts_with("kerast") && !map.contains(&format!("`{dependency}`")) {
-                    missing.push(format!("{dependency} of {name}"));
-                }
+                continue;
+            }
+            let dependency = line.split([' ', '.', '=']).next().unwrap_or("");
+            let ours = dependency.is_empty() || dependency.starts_with("kerast");
+            if inside && !ours && !map.contains(&format!("`{dependency}`")) {
+                missing.push(format!("{dependency} of {name}"));
             }
         }
     }
