@@ -86,7 +86,7 @@ impl Call<'_> {
     pub fn penalize(&mut self, regularizer: &Option<Regularizer>, y: &Var) -> Result<()> {
         if let Some(r) = regularizer {
             let batch = y.shape().first().copied().unwrap_or(1).max(1);
-            let penalty = r.get()?.call(y) * (1.0 / batch as f64);
+            let penalty = r.get()?.call(y)? * (1.0 / batch as f64);
             self.add_loss(penalty);
         }
         Ok(())

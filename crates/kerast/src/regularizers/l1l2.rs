@@ -1,6 +1,7 @@
 //! Penalties on size: `l1 · Σ|x| + l2 · Σx²`.
 
 use super::RegularizerRule;
+use crate::Result;
 use crate::config::config;
 use kerast_graph::Var;
 
@@ -14,8 +15,8 @@ config! {
 }
 
 impl RegularizerRule for L1 {
-    fn call(&self, x: &Var) -> Var {
-        x.abs().sum_all() * self.l1
+    fn call(&self, x: &Var) -> Result<Var> {
+        Ok(x.abs().sum_all() * self.l1)
     }
 }
 
@@ -29,8 +30,8 @@ config! {
 }
 
 impl RegularizerRule for L2 {
-    fn call(&self, x: &Var) -> Var {
-        x.square().sum_all() * self.l2
+    fn call(&self, x: &Var) -> Result<Var> {
+        Ok(x.square().sum_all() * self.l2)
     }
 }
 
@@ -46,7 +47,7 @@ config! {
 }
 
 impl RegularizerRule for L1L2 {
-    fn call(&self, x: &Var) -> Var {
-        x.abs().sum_all() * self.l1 + x.square().sum_all() * self.l2
+    fn call(&self, x: &Var) -> Result<Var> {
+        Ok(x.abs().sum_all() * self.l1 + x.square().sum_all() * self.l2)
     }
 }

@@ -198,7 +198,7 @@ impl Builder<'_> {
         }
         for (v, trains) in self.recipe.variables.iter().zip(self.recipe.trainable) {
             if let (Some(r), true) = (v.regularizer(), *trains) {
-                add(r.get()?.call(&step.value(v)?).convert(DType::F32));
+                add(r.get()?.call(&step.value(v)?)?.convert(DType::F32));
             }
         }
         step.losses.iter().for_each(|l| add(l.clone()));
