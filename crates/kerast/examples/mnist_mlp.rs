@@ -37,11 +37,11 @@ fn main() -> Result<()> {
         model = model.add(Dense::new(128).activation("relu")).add(Dropout::new(drop));
         model = model.add(Dense::new(10).activation("softmax"));
     }
-    println!("\n{}", model.summary()?);
 
     let name = option("--optimizer").unwrap_or_else(|| if net == "v4" { "adam".into() } else { "sgd".into() });
     let epochs = option("--epochs").and_then(|e| e.parse().ok()).unwrap_or(if net == "v1" { 200 } else { 20 });
     model.compile(Optimizer::named(&name), "categorical_crossentropy").metrics(["accuracy"]).build()?;
+    println!("\n{}", model.summary_at(128)?);
     let start = Instant::now();
     let fit = model.fit(&data.train.x, &data.train.y).batch_size(128).epochs(epochs).validation_split(0.2);
     let history = fit.verbose(if epochs > 50 { 0 } else { 1 }).run()?;

@@ -161,3 +161,13 @@ fn compile_settles_what_trains() {
     assert_eq!(before[0].bytes(), after[0].bytes());
     assert_ne!(before[2].bytes(), after[2].bytes());
 }
+
+#[test]
+fn a_summary_tells_what_training_takes() {
+    let mut m = Sequential::new().add(Dense::new(128).input_dim(64)).add(Dense::new(10).activation("softmax"));
+    let text = m.summary_at(128).unwrap();
+    assert!(text.contains("predicting at batch 128"), "{text}");
+    m.compile("adam", "sparse_categorical_crossentropy").build().unwrap();
+    let text = m.summary_at(128).unwrap();
+    assert!(text.contains("training at batch 128") && text.contains("optimizer 75.09 KB"), "{text}");
+}

@@ -12,8 +12,9 @@ pub use model::{Model, Sequential};
 pub use symbol::{Apply, IntoLayer, Symbol, Symbols};
 
 pub(crate) use compile::{CompileRecipe, Compiled, OutputRules, Wanted};
-pub(crate) use network::{Network, input_symbol};
+pub(crate) use network::{Network, Port, input_symbol};
 pub(crate) use serialize::{describe, model_json, parse_model};
+pub(crate) use summary::bytes_text;
 
 use crate::layers::{Base, LayerRef};
 use crate::{Error, ErrorKind, Result};

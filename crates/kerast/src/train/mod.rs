@@ -5,6 +5,7 @@ mod batches;
 mod evaluate;
 mod fit;
 mod history;
+mod memory;
 mod profile;
 mod program;
 mod step;
