@@ -171,3 +171,51 @@ fn a_summary_tells_what_training_takes() {
     let text = m.summary_at(128).unwrap();
     assert!(text.contains("training at batch 128") && text.contains("optimizer 75.09 KB"), "{text}");
 }
+
+#[test]
+fn a_stream_trains_as_its_arrays_do() {
+    let make = || {
+        let mut m = Sequential::new()
+            .add(Dense::new(8).activation("tanh").input_dim(5))
+            .add(Dense::new(3).activation("softmax"));
+        m.compile("adam", "sparse_categorical_crossentropy").metrics(["accuracy"]).build().unwrap();
+        m
+    };
+    let (x, y) = (array(&[50, 5], 11), labels(50, 3));
+    let (mut a, mut b) = (make(), make());
+    b.set_weights(&a.get_weights().unwrap()).unwrap();
+    let arrays = a.fit(&x, &y).epochs(3).batch_size(16).shuffle(false).verbose(0).run().unwrap();
+    let data = Dataset::from_arrays(&x, &y).unwrap().batch(16).prefetch(2);
+    let stream = b.fit_dataset(&data).epochs(3).verbose(0).run().unwrap();
+    assert_eq!(arrays.get("loss"), stream.get("loss"));
+    let bits = |m: &Model| m.get_weights().unwrap().iter().map(|w| w.bytes().to_vec()).collect::<Vec<_>>();
+    assert_eq!(bits(&a), bits(&b));
+}
+
+#[test]
+fn a_stream_is_mixed_anew_each_epoch_and_changed_on_the_way() {
+    let x = Tensor::new(&[20], &(0..20).map(|v| v as f32).collect::<Vec<_>>()).unwrap();
+    let data = Dataset::from_arrays(&x, &x).unwrap().shuffle(8).map(|mut s| {
+        s.y = vec![Tensor::scalar(1f32)];
+        Ok(s)
+    });
+    let epoch = |e| data.iter(e).map(|s| s.unwrap().x[0].item().unwrap() as usize).collect::<Vec<_>>();
+    let (first, second) = (epoch(0), epoch(1));
+    assert_ne!(first, second);
+    assert_eq!(first, epoch(0));
+    let mut sorted = first.clone();
+    sorted.sort();
+    assert_eq!(sorted, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_fault_in_a_stream_loses_no_weights() {
+    let mut m = Sequential::new().add(Dense::new(1).input_dim(2));
+    m.compile("sgd", "mse").build().unwrap();
+    let good = Sample { x: vec![array(&[4, 2], 12)], y: vec![array(&[4, 1], 13)] };
+    let bad = Sample { x: vec![array(&[4, 3], 14)], y: good.y.clone() };
+    let data = Dataset::new(move |_| vec![Ok(good.clone()), Ok(bad.clone())].into_iter());
+    let text = m.fit_dataset(&data).verbose(0).run().unwrap_err().to_string();
+    assert!(text.contains("batch      1"), "{text}");
+    assert!(m.predict(&array(&[4, 2], 12)).run().is_ok());
+}

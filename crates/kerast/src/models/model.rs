@@ -7,7 +7,7 @@ use crate::config::Arg;
 use crate::layers::names::auto_name;
 use crate::layers::{Base, Input, LayerRef, Shape, Variable};
 use crate::optimizers::Optimizer;
-use crate::train::{Evaluate, Fit, IntoArrays, Predict, Programs};
+use crate::train::{Dataset, Evaluate, Fit, IntoArrays, Predict, Programs};
 use crate::{Error, ErrorKind, Result, Tensor};
 use std::fmt;
 use std::sync::Arc;
@@ -312,7 +312,12 @@ impl Model {
 
     /// Trains on arrays: options by the builder, then `.run()?`.
     pub fn fit(&mut self, x: impl IntoArrays, y: impl IntoArrays) -> Fit<'_> {
-        Fit::new(self, x.arrays(), y.arrays())
+        Fit::of_arrays(self, x.arrays(), y.arrays())
+    }
+
+    /// Trains on a stream of batches: options by the builder, then `.run()?`.
+    pub fn fit_dataset(&mut self, dataset: &Dataset) -> Fit<'_> {
+        Fit::of_stream(self, dataset.clone())
     }
 
     /// Loss and metrics on arrays: options by the builder, then `.run()?`.

@@ -2,6 +2,7 @@
 
 use super::arrays::{Arrays, IntoArrays};
 use super::batches::{self, Samples};
+use super::dataset::Dataset;
 use super::history::{History, Logs};
 use super::program::Array;
 use super::step::{Mode, Signature};
@@ -13,12 +14,23 @@ use kerast_graph::Type;
 use kerast_graph::backend::cpu;
 use kerast_kernels::rows::take_rows;
 
+/// The training data as given.
+enum Given {
+    Arrays(Result<Arrays>, Result<Arrays>),
+    Stream(Dataset),
+}
+
+/// The training data as checked.
+enum Source {
+    Arrays(Samples),
+    Stream(Dataset),
+}
+
 /// The settings of a training run, started by [`Fit::run`]. Defaults are Keras'.
 #[must_use = "start training with `.run()?`"]
 pub struct Fit<'a> {
     model: &'a mut Model,
-    x: Result<Arrays>,
-    y: Result<Arrays>,
+    data: Given,
     batch_size: usize,
     epochs: usize,
     initial_epoch: usize,
@@ -36,11 +48,18 @@ pub struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    pub(crate) fn new(model: &'a mut Model, x: Result<Arrays>, y: Result<Arrays>) -> Fit<'a> {
+    pub(crate) fn of_arrays(model: &'a mut Model, x: Result<Arrays>, y: Result<Arrays>) -> Fit<'a> {
+        Fit::new(model, Given::Arrays(x, y))
+    }
+
+    pub(crate) fn of_stream(model: &'a mut Model, dataset: Dataset) -> Fit<'a> {
+        Fit::new(model, Given::Stream(dataset))
+    }
+
+    fn new(model: &'a mut Model, data: Given) -> Fit<'a> {
         Fit {
             model,
-            x,
-            y,
+            data,
             batch_size: 32,
             epochs: 1,
             initial_epoch: 0,
@@ -184,21 +203,38 @@ impl<'a> Fit<'a> {
         self.model.compiled().map(|_| ())
     }
 
-    fn data(&mut self) -> Result<(Samples, Option<Samples>)> {
-        let x = self.x.clone()?;
-        let y = self.y.clone()?;
-        let weights = self.sample_weight.clone().transpose()?;
+    fn data(&mut self) -> Result<(Source, Option<Samples>)> {
+        let (x, y) = match &self.data {
+            Given::Arrays(x, y) => (x.clone()?, y.clone()?),
+            Given::Stream(d) => {
+                let first = d.iter(self.initial_epoch).next();
+                first.ok_or_else(|| Error::new(ErrorKind::Data, "the data set is empty"))??.into()
+            }
+        };
         self.model.build_for(&x)?;
         let rules = rules(self.model)?;
         let network = self.model.network()?;
-        let all = batches::samples(&network, &rules, &x, &y, weights.as_ref(), &self.class_weight)?;
-        if let Some((vx, vy)) = &self.validation_data {
-            let weights = self.validation_weight.clone().transpose()?;
-            let v = batches::samples(&network, &rules, &vx.clone()?, &vy.clone()?, weights.as_ref(), &[])?;
-            return Ok((all, Some(v)));
+        let validation = match &self.validation_data {
+            None => None,
+            Some((vx, vy)) => {
+                let weights = self.validation_weight.clone().transpose()?;
+                Some(batches::samples(&network, &rules, &vx.clone()?, &vy.clone()?, weights.as_ref(), &[])?)
+            }
+        };
+        if let Given::Stream(d) = &self.data {
+            if self.validation_split > 0.0 || self.sample_weight.is_some() || !self.class_weight.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::Argument,
+                    "`validation_split`, `sample_weight` and `class_weight` need arrays, not a stream",
+                )
+                .repair("give `.validation_data(…)`, or weigh the samples in the stream"));
+            }
+            return Ok((Source::Stream(d.clone()), validation));
         }
-        if self.validation_split == 0.0 {
-            return Ok((all, None));
+        let weights = self.sample_weight.clone().transpose()?;
+        let all = batches::samples(&network, &rules, &x, &y, weights.as_ref(), &self.class_weight)?;
+        if validation.is_some() || self.validation_split == 0.0 {
+            return Ok((Source::Arrays(all), validation));
         }
         let n = all.len();
         let cut = (n as f64 * (1.0 - self.validation_split)).floor() as usize;
@@ -207,14 +243,14 @@ impl<'a> Fit<'a> {
                 .received(format!("{} of {n} samples", self.validation_split))
                 .repair("a larger data set, another split, or `.validation_data(…)`"));
         }
-        Ok((all.range(0, cut)?, Some(all.range(cut, n)?)))
+        Ok((Source::Arrays(all.range(0, cut)?), Some(all.range(cut, n)?)))
     }
 }
 
 /// A running training.
 struct Session<'a> {
     model: &'a mut Model,
-    train: Samples,
+    train: Source,
     validation: Option<Samples>,
     batch: usize,
     validation_batch: usize,
@@ -251,39 +287,73 @@ impl Session<'_> {
         Ok(history)
     }
 
+    /// One pass over the data. The weights come back to the model however it ends.
     fn epoch(&mut self, epoch: usize, progress: &mut Progress) -> Result<Logs> {
-        let n = self.train.len();
-        let steps = self.steps.unwrap_or(n.div_ceil(self.batch)).min(n.div_ceil(self.batch));
+        let mut current = None;
+        let outcome = self.steps(epoch, progress, &mut current);
+        let Some(program) = current else {
+            return outcome
+                .and_then(|()| Err(Error::new(ErrorKind::Data, "the data set is empty").fact("epoch", epoch + 1)));
+        };
+        let logs = self.model.runner(program).logs();
+        self.model.leave(program)?;
+        outcome.and(logs)
+    }
+
+    fn steps(&mut self, epoch: usize, progress: &mut Progress, current: &mut Option<usize>) -> Result<()> {
+        let (n, mut stream) = match &self.train {
+            Source::Arrays(s) => (s.len(), None),
+            Source::Stream(d) => (0, Some(d.iter(epoch))),
+        };
+        let steps = match &self.train {
+            Source::Arrays(_) => Some(self.steps.unwrap_or(usize::MAX).min(n.div_ceil(self.batch))),
+            Source::Stream(_) => self.steps,
+        };
         let order = batches::order(n, self.shuffle, crate::seed(), epoch);
-        progress.epoch_begin(epoch, Some(steps));
+        progress.epoch_begin(epoch, steps);
         let watched = self.callbacks.iter().any(|c| c.watches_batches());
         let pool = cpu::pool(self.model.threads);
-        let mut current: Option<usize> = None;
-        let mut logs = vec![];
-        for step in 0..steps {
-            let rows = &order[step * self.batch..((step + 1) * self.batch).min(n)];
-            let program = self.model.program(signature(&self.train, rows.len(), Mode::Train))?;
-            if current != Some(program) {
-                if let Some(before) = current {
+        let (rules, network) = (rules(self.model)?, self.model.network()?);
+        for step in 0..steps.unwrap_or(usize::MAX) {
+            let made = match stream.as_mut().map(Iterator::next) {
+                None => None,
+                Some(None) => break,
+                Some(Some(batch)) => {
+                    let (x, y) = batch?.into();
+                    Some(batches::samples(&network, &rules, &x, &y, None, &[]).map_err(|e| e.fact("batch", step))?)
+                }
+            };
+            let (data, rows) = match (&made, &self.train) {
+                (Some(batch), _) => (batch, &[][..]),
+                (None, Source::Arrays(all)) => (all, &order[step * self.batch..((step + 1) * self.batch).min(n)]),
+                (None, Source::Stream(_)) => break,
+            };
+            let count = if made.is_some() { data.len() } else { rows.len() };
+            let program = self.model.program(signature(data, count, Mode::Train))?;
+            if *current != Some(program) {
+                let fresh = current.is_none();
+                if let Some(before) = current.take() {
                     self.model.leave(before)?;
                 }
-                self.model.enter(program, current.is_none())?;
-                current = Some(program);
+                self.model.enter(program, fresh)?;
+                *current = Some(program);
             }
             let rate = self.model.learning_rate()? as f32;
-            let data = &self.train;
-            self.model.runner(program).step_in_place(rate, |which, out| {
-                let source = match which {
-                    Array::X(i) => &data.x[i],
-                    Array::Y(i) => &data.y[i],
-                    Array::Weight(i) => match &data.weights[i] {
-                        Some(w) => w,
-                        None => return,
-                    },
-                };
-                let row = source.bytes().len() / n;
-                take_rows(source.bytes(), row, rows, out, &pool);
-            })?;
+            let runner = self.model.runner(program);
+            match made.is_some() {
+                true => runner.step(rate, &data.x, &data.y, &data.weights)?,
+                false => runner.step_in_place(rate, |which, out| {
+                    let source = match which {
+                        Array::X(i) => &data.x[i],
+                        Array::Y(i) => &data.y[i],
+                        Array::Weight(i) => match &data.weights[i] {
+                            Some(w) => w,
+                            None => return,
+                        },
+                    };
+                    take_rows(source.bytes(), source.bytes().len() / n, rows, out, &pool);
+                })?,
+            }
             if let Some(c) = &mut self.model.compiled {
                 c.updates += 1;
             }
@@ -301,11 +371,7 @@ impl Session<'_> {
                 break;
             }
         }
-        if let Some(program) = current {
-            logs = self.model.runner(program).logs()?;
-            self.model.leave(program)?;
-        }
-        Ok(logs)
+        Ok(())
     }
 }
 

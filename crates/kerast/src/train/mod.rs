@@ -2,6 +2,7 @@
 
 mod arrays;
 mod batches;
+mod dataset;
 mod evaluate;
 mod fit;
 mod history;
@@ -11,6 +12,7 @@ mod program;
 mod step;
 
 pub use arrays::{Arrays, IntoArrays, IntoTensor};
+pub use dataset::{Dataset, Sample};
 pub use evaluate::{Evaluate, Predict, Scores};
 pub use fit::Fit;
 pub use history::{History, Logs};
