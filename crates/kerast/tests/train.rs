@@ -217,5 +217,5 @@ fn a_fault_in_a_stream_loses_no_weights() {
     let data = Dataset::new(move |_| vec![Ok(good.clone()), Ok(bad.clone())].into_iter());
     let text = m.fit_dataset(&data).verbose(0).run().unwrap_err().to_string();
     assert!(text.contains("batch      1"), "{text}");
-    assert!(m.predict(&array(&[4, 2], 12)).run().is_ok());
+    assert!(m.predict(array(&[4, 2], 12)).run().is_ok());
 }

@@ -138,8 +138,8 @@ impl<'a> Fit<'a> {
     }
 
     /// What samples of a class count.
-    pub fn class_weight<const N: usize>(mut self, weights: [(i64, f64); N]) -> Self {
-        self.class_weight = weights.to_vec();
+    pub fn class_weight(mut self, weights: impl IntoIterator<Item = (i64, f64)>) -> Self {
+        self.class_weight = weights.into_iter().collect();
         self
     }
 

@@ -81,12 +81,12 @@ impl Model {
             None => Tensor::new(&[3], &[low, high, 0u32])?,
         };
         let metrics = std::mem::take(&mut self.programs.metrics);
-        let state = match &mut self.compiled {
-            Some(c) => c.state.take(),
-            None => None,
-        };
         let r = &mut self.programs.runners[i];
-        let optimizer = r.optimizer_state(state)?;
+        // A program that only measures leaves the optimizer's state where it is.
+        let optimizer = match &mut self.compiled {
+            Some(c) if !r.graph.optimizer.is_empty() => Some(r.optimizer_state(c.state.take())?),
+            _ => None,
+        };
         r.enter(key, if fresh { vec![] } else { metrics }, optimizer)
     }
 
@@ -109,14 +109,11 @@ type Parked = (Tensor, Vec<Tensor>, Option<Vec<Tensor>>);
 
 impl Runner {
     /// The optimizer's state for this step: what it was, or new.
-    fn optimizer_state(&self, state: Option<Vec<Tensor>>) -> Result<Option<Vec<Tensor>>> {
+    fn optimizer_state(&self, state: Option<Vec<Tensor>>) -> Result<Vec<Tensor>> {
         let specs = &self.graph.optimizer;
-        if specs.is_empty() {
-            return Ok(state);
-        }
         match state {
-            Some(s) if s.len() == specs.len() => Ok(Some(s)),
-            _ => specs.iter().map(|s| self.first_state(s)).collect::<Result<_>>().map(Some),
+            Some(s) if s.len() == specs.len() => Ok(s),
+            _ => specs.iter().map(|s| self.first_state(s)).collect(),
         }
     }
 

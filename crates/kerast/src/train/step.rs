@@ -239,7 +239,7 @@ impl Builder<'_> {
             for (argument, weighted) in &rule.metrics {
                 let loss = rule.loss.as_ref().map(|l| l.get()).transpose()?;
                 let (name, metric) = metrics::resolve(&argument.0, loss, ys[i].shape(), outputs[i].shape())?;
-                let name = if rules.len() > 1 { format!("{}_{name}", rule.name) } else { name };
+                let name = self.free_name(&name, (rules.len() > 1).then_some(&*rule.name), *weighted);
                 let rule_metric = metric.get()?;
                 let states = rule_metric.state(outputs[i].shape());
                 let tracker = Tracker { name, states, metric: Some(metric.clone()) };
@@ -252,6 +252,23 @@ impl Builder<'_> {
             self.replaced.push((self.at.metrics + k, new));
         }
         Ok(())
+    }
+
+    /// A metric's name in logs as Keras gives it: the second of a name counts up, a weighted one is called so first.
+    fn free_name(&self, metric: &str, output: Option<&str>, weighted: bool) -> String {
+        let full = |metric: &str| output.map_or_else(|| metric.to_string(), |o| format!("{o}_{metric}"));
+        let taken = |name: &str| self.trackers.iter().any(|t| t.name == name);
+        let mut first = full(metric);
+        if taken(&first) && weighted {
+            first = full(&format!("weighted_{metric}"));
+        }
+        let mut name = first.clone();
+        let mut k = 0;
+        while taken(&name) {
+            k += 1;
+            name = format!("{first}_{k}");
+        }
+        name
     }
 
     fn update(&mut self, total: &Var, state: &[Var], rate: &Var) -> Result<()> {

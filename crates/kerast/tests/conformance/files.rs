@@ -1,6 +1,7 @@
 //! Cases in files: layers, models, training runs.
 
 use super::support::{Case, Outcome, close, folder, judge, registered};
+use kerast::callbacks::ReduceLrOnPlateau;
 use kerast::data::npz::Npz;
 use kerast::models::Model;
 use kerast::optimizers::Sgd;
@@ -120,12 +121,6 @@ pub(crate) fn fit(case: &Case) -> Outcome {
         Err(o) => return o,
     };
     let f = &case.index["fit"];
-    let plain = ["callbacks", "class_weight", "validation_split", "sample_weight"]
-        .iter()
-        .all(|k| f.get(*k).is_none_or(|v| v.is_null() || v.as_array().is_some_and(Vec::is_empty)));
-    if !plain {
-        return Outcome::Skipped(format!("fit options {}", case.name));
-    }
     let mut run = || -> Result<(), String> {
         let text = |e: Error| e.to_string();
         let (x, mut t) = (series(&mut npz, "x")?, named(&series(&mut npz, "t")?));
@@ -136,12 +131,38 @@ pub(crate) fn fit(case: &Case) -> Outcome {
         }
         let batch = f["batch_size"].as_u64().unwrap_or(32) as usize;
         let epochs = f["epochs"].as_u64().unwrap_or(1) as usize;
-        let fit = model.fit(named(&x), t).batch_size(batch).epochs(epochs).shuffle(false).verbose(0);
+        let mut fit = model.fit(named(&x), t.clone()).batch_size(batch).epochs(epochs).shuffle(false).verbose(0);
+        if let Some(part) = f["validation_split"].as_f64() {
+            fit = fit.validation_split(part);
+        }
+        if let Some(weights) = f["class_weight"].as_object() {
+            let pairs = weights.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.as_f64()?)));
+            fit = fit.class_weight(pairs);
+        }
+        for c in f["callbacks"].as_array().into_iter().flatten() {
+            let number = |key: &str| c["config"][key].as_f64().unwrap_or(0.0);
+            match c["class"].as_str() {
+                Some("ReduceLROnPlateau") => {
+                    let plateau = ReduceLrOnPlateau::new(c["config"]["monitor"].as_str().unwrap_or("val_loss"));
+                    let plateau = plateau.factor(number("factor")).patience(number("patience") as usize);
+                    fit = fit.callback(plateau.cooldown(number("cooldown") as usize).min_lr(number("min_lr")));
+                }
+                other => return Err(format!("callback {other:?} is not known to this test")),
+            }
+        }
         let history = fit.run().map_err(text)?;
         for name in npz.names() {
             let Some(key) = name.strip_prefix("hist/") else { continue };
             let want: Vec<Option<f64>> = npz.tensor(&name).map_err(text)?.to_f64_vec().into_iter().map(Some).collect();
             close(history.get(key), &want, tolerance(case, "fit")).map_err(|e| format!("history {key}: {e}"))?;
+        }
+        let batch = f["evaluate_batch_size"].as_u64().unwrap_or(32) as usize;
+        let scores = model.evaluate(named(&x), t).batch_size(batch).run().map_err(text)?;
+        for name in npz.names() {
+            let Some(key) = name.strip_prefix("eval/") else { continue };
+            let want = npz.tensor(&name).map_err(text)?.item();
+            let got = scores.get(key).ok_or_else(|| format!("evaluate gives no {key}"))?;
+            close(&[got], &[want], tolerance(case, "fit")).map_err(|e| format!("evaluate {key}: {e}"))?;
         }
         weights(&model, &mut npz, tolerance(case, "fit"))
     };
