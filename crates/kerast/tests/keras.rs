@@ -41,7 +41,7 @@ fn models() -> Vec<(&'static str, Model, Vec<usize>)> {
     let right = Dense::new(5).apply(&entry);
     let sum = Add::new().apply([&left, &right]);
     let both = Concatenate::new().apply([&sum, &left]);
-    let functional = Model::new(&entry, &Dense::new(2).apply(&both)).unwrap();
+    let functional = Model::new(&entry, Dense::new(2).apply(&both)).unwrap();
     vec![
         ("mlp", mlp, vec![5, 8]),
         ("cnn", cnn, vec![3, 8, 8, 2]),
