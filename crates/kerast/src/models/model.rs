@@ -9,6 +9,7 @@ use crate::layers::{Base, Input, LayerRef, Shape, Variable};
 use crate::optimizers::Optimizer;
 use crate::train::{Dataset, Evaluate, Fit, IntoArrays, Predict, Programs};
 use crate::{Error, ErrorKind, Result, Tensor};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -212,18 +213,22 @@ impl Model {
         Ok(variables_of(&self.built()?.cells()))
     }
 
-    /// Whether training updates this variable.
-    pub fn is_trainable(&self, variable: &Variable) -> bool {
-        fn owner_trains(cells: &[LayerRef], id: u64, above: bool) -> Option<bool> {
-            cells.iter().find_map(|c| {
+    /// Whether training updates these variables.
+    pub fn are_trainable(&self, variables: &[Variable]) -> Vec<bool> {
+        fn walk(cells: &[LayerRef], above: bool, found: &mut HashMap<u64, bool>) {
+            for c in cells {
                 let trains = above && c.trainable();
-                if c.own_variables().iter().any(|v| v.id() == id) {
-                    return Some(trains);
+                for v in c.own_variables() {
+                    found.entry(v.id()).or_insert(trains);
                 }
-                c.rule().as_model().and_then(|m| owner_trains(&m.cells(), id, trains))
-            })
+                if let Some(m) = c.rule().as_model() {
+                    walk(&m.cells(), trains, found);
+                }
+            }
         }
-        variable.spec().trainable && owner_trains(&self.layers(), variable.id(), true).unwrap_or(true)
+        let mut found = HashMap::new();
+        walk(&self.layers(), true, &mut found);
+        variables.iter().map(|v| v.spec().trainable && found.get(&v.id()).copied().unwrap_or(true)).collect()
     }
 
     /// The values of all weights, in Keras' order.
@@ -269,7 +274,7 @@ impl Model {
         if self.network.is_some() || known {
             let network = self.network()?;
             compiled.outputs(&network.output_names())?;
-            trainable = Some(self.variables()?.iter().map(|v| self.is_trainable(v)).collect());
+            trainable = Some(self.are_trainable(&self.variables()?));
         }
         self.compiled = Some(compiled);
         self.programs.start_anew(trainable);

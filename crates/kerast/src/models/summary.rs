@@ -98,7 +98,9 @@ pub(crate) fn table(model: &Model, network: &Network, sequential: bool) -> Resul
     }
     out += &rule("└", "┴", "┘", "─");
     let all = model.variables()?;
-    let (trainable, fixed): (Vec<Variable>, Vec<Variable>) = all.into_iter().partition(|v| model.is_trainable(v));
+    let flags = model.are_trainable(&all);
+    let of = |trains: bool| all.iter().zip(&flags).filter(|(_, t)| **t == trains).map(|(v, _)| v.clone()).collect();
+    let (trainable, fixed): (Vec<Variable>, Vec<Variable>) = (of(true), of(false));
     let ((tn, tb), (fnum, fb)) = (count(&trainable), count(&fixed));
     let _ = writeln!(out, " Total params: {} ({})", thousands(tn + fnum), bytes_text(tb + fb));
     let _ = writeln!(out, " Trainable params: {} ({})", thousands(tn), bytes_text(tb));

@@ -29,7 +29,7 @@ impl Model {
         }
         let weights = vec![None; y.len()];
         let variables = self.variables()?;
-        let trainable: Vec<bool> = variables.iter().map(|v| self.is_trainable(v)).collect();
+        let trainable = self.are_trainable(&variables);
         let graph = step::build(&Recipe {
             network: &network,
             name: self.name(),

@@ -46,7 +46,7 @@ impl Model {
         let variables: Vec<Variable> = self.variables()?;
         let trainable = match self.programs.trainable.take().filter(|t| t.len() == variables.len()) {
             Some(t) => t,
-            None => variables.iter().map(|v| self.is_trainable(v)).collect(),
+            None => self.are_trainable(&variables),
         };
         self.programs.trainable = Some(trainable.clone());
         if let Some(i) = self.programs.runners.iter().position(|r| r.signature == signature) {
