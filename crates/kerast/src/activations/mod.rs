@@ -12,7 +12,7 @@ pub use sigmoids::{
     Exponential, HardSigmoid, HardSilu, Linear, LogSigmoid, Mish, Sigmoid, Softplus, Softsign, SparsePlus,
     SparseSigmoid, Squareplus, Step, Tanh,
 };
-pub use softmaxes::{Glu, LogSoftmax, Softmax};
+pub use softmaxes::{Glu, LogSoftmax, Softmax, Sparsemax};
 
 use crate::config::{Config, Entry, FromConfig, family};
 use kerast_graph::Var;
@@ -72,6 +72,7 @@ static REGISTRY: LazyLock<Vec<Entry<dyn ActivationRule>>> = LazyLock::new(|| {
         entry::<Mish>("mish", &[]),
         entry::<Softmax>("softmax", &[]),
         entry::<LogSoftmax>("log_softmax", &[]),
+        entry::<Sparsemax>("sparsemax", &[]),
         entry::<Glu>("glu", &[]),
         entry::<Step>("step", &[]),
     ]

@@ -3,6 +3,7 @@
 mod constant;
 mod matrix;
 mod scaled;
+mod stft;
 
 pub use constant::{Constant, Ones, Zeros};
 pub use matrix::{Identity, Orthogonal};
@@ -10,6 +11,7 @@ pub use scaled::{
     GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, RandomNormal, RandomUniform,
     TruncatedNormal, VarianceScaling,
 };
+pub use stft::Stft;
 
 use crate::config::{Config, Entry, FromConfig, family};
 use crate::{DType, Result, Tensor};
@@ -49,6 +51,7 @@ static REGISTRY: LazyLock<Vec<Entry<dyn InitializerRule>>> = LazyLock::new(|| {
         entry::<Orthogonal>("Orthogonal", &["orthogonal", "OrthogonalInitializer"]),
         entry::<RandomNormal>("RandomNormal", &["random_normal", "normal"]),
         entry::<RandomUniform>("RandomUniform", &["random_uniform", "uniform"]),
+        entry::<Stft>("STFT", &["stft", "STFTInitializer"]),
         entry::<TruncatedNormal>("TruncatedNormal", &["truncated_normal"]),
         entry::<VarianceScaling>("VarianceScaling", &["variance_scaling"]),
     ]
