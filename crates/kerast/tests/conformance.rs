@@ -24,6 +24,7 @@ fn run(case: &Case) -> Outcome {
         "constraint" => small::constraint(case),
         "initializer" => small::initializer(case),
         "alias" => small::alias(case),
+        "random_layer" => small::random_layer(case),
         "layer" => files::layer(case),
         "model" => files::model(case),
         "fit" => files::fit(case),

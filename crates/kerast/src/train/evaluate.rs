@@ -98,16 +98,24 @@ pub struct Predict<'a> {
     model: &'a mut Model,
     x: Result<Arrays>,
     batch_size: usize,
+    training: bool,
 }
 
 impl<'a> Predict<'a> {
     pub(crate) fn new(model: &'a mut Model, x: Result<Arrays>) -> Self {
-        Predict { model, x, batch_size: 32 }
+        Predict { model, x, batch_size: 32, training: false }
     }
 
     /// Samples per batch.
     pub fn batch_size(mut self, samples: usize) -> Self {
         self.batch_size = samples;
+        self
+    }
+
+    /// Calls the layers as training does: dropout drops (anew for each batch), batch statistics are used and move. Several such
+    /// predictions tell how sure a model with dropout is (Gal and Ghahramani 2016).
+    pub fn training(mut self, training: bool) -> Self {
+        self.training = training;
         self
     }
 
@@ -129,10 +137,11 @@ impl<'a> Predict<'a> {
         let network = self.model.network()?;
         let data = Samples { x: batches::inputs(&network, &x)?, ..Samples::default() };
         let n = data.len();
+        let mode = if self.training { Mode::Sample } else { Mode::Predict };
         let mut parts: Vec<Vec<Tensor>> = vec![];
         for from in (0..n).step_by(self.batch_size) {
             let to = (from + self.batch_size).min(n);
-            parts.push(forward(self.model, &data.range(from, to)?)?);
+            parts.push(forward(self.model, &data.range(from, to)?, mode)?);
         }
         if parts.is_empty() {
             return Err(Error::new(ErrorKind::Data, "there are no samples").received("arrays of length 0"));
@@ -142,8 +151,8 @@ impl<'a> Predict<'a> {
 }
 
 /// One forward pass.
-fn forward(model: &mut Model, data: &Samples) -> Result<Vec<Tensor>> {
-    let program = model.program(signature(data, data.len(), Mode::Predict))?;
+fn forward(model: &mut Model, data: &Samples, mode: Mode) -> Result<Vec<Tensor>> {
+    let program = model.program(signature(data, data.len(), mode))?;
     model.enter(program, true)?;
     let stepped = model.runner(program).step(0.0, &data.x, &[], &[]);
     let outputs = stepped.and_then(|()| model.runner(program).outputs());

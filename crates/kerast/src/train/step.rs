@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     Test,
     /// Outputs only.
     Predict,
+    /// Outputs as training sees them: dropout drops, statistics move.
+    Sample,
 }
 
 /// The data of one step.
@@ -115,7 +117,7 @@ impl Builder<'_> {
         let values: Vec<Var> = r.variables.iter().map(|v| self.parameter(v.ty())).collect();
         let optimizer = self.optimizer_state();
         let rules = match r.compiled {
-            Some(c) if mode != Mode::Predict => c.outputs(&r.network.output_names())?,
+            Some(c) if matches!(mode, Mode::Train | Mode::Test) => c.outputs(&r.network.output_names())?,
             _ => vec![],
         };
         self.at.optimizer = self.parameters.len();
@@ -134,10 +136,15 @@ impl Builder<'_> {
             s.weights.iter().map(|t| t.as_ref().map(|t| self.parameter(t.clone()))).collect();
 
         let trace = self.trace.clone();
-        let mut step = Step::new(&trace, mode == Mode::Train, r.variables, &values, Some(key.clone()));
+        let training = matches!(mode, Mode::Train | Mode::Sample);
+        let mut step = Step::new(&trace, training, r.variables, &values, Some(key.clone()));
         let (outputs, masks) = r.network.trace(&mut step, &xs, &vec![None; xs.len()], r.name)?;
         self.carry(&step);
-        if mode == Mode::Predict {
+        if training {
+            let next = trace.constant(crate::Tensor::new(&[3], &[0u32, 0, 1])?);
+            self.replaced.push((self.at.key, key + next));
+        }
+        if matches!(mode, Mode::Predict | Mode::Sample) {
             return self.finish(outputs, optimizer);
         }
         let loss = self.losses(&rules, &step, &outputs, &ys, &weights, &masks)?;
@@ -145,8 +152,6 @@ impl Builder<'_> {
         self.metrics(&rules, &loss, &outputs, &ys, &weights, &masks)?;
         if mode == Mode::Train {
             self.update(&loss.total, &optimizer_values, &rate)?;
-            let next = trace.constant(crate::Tensor::new(&[3], &[0u32, 0, 1])?);
-            self.replaced.push((self.at.key, key + next));
         }
         passes::dump("trace", || trace.with_graph(|g| g.to_string()));
         self.finish(vec![], optimizer)

@@ -5,8 +5,10 @@ use kerast::activations::ActivationRule;
 use kerast::config::{Family, Json, make};
 use kerast::constraints::ConstraintRule;
 use kerast::initializers::InitializerRule;
+use kerast::layers::{Input, LayerRef, LayerRule};
 use kerast::losses::{self, LossRule};
 use kerast::metrics::MetricRule;
+use kerast::models::Sequential;
 use kerast::optimizers::schedules::ScheduleRule;
 use kerast::optimizers::{OptimizerRule, WeightInfo, apply, state_variables};
 use kerast::regularizers::RegularizerRule;
@@ -302,4 +304,43 @@ pub(crate) fn alias(case: &Case) -> Outcome {
         (Ok(c), false) => Outcome::Failed(format!("{id:?} resolves to {c}, in Keras it does not")),
         (Err(e), true) => registered(&e, &format!("alias {id}")),
     }
+}
+
+/// A layer in training mode: which values come out, how many are zero, their mean and spread.
+pub(crate) fn random_layer(case: &Case) -> Outcome {
+    let d = &case.data;
+    let rule = match object::<dyn LayerRule>(&case.class, &d["config"]) {
+        Ok(r) => r,
+        Err(o) => return o,
+    };
+    let shape: Vec<usize> = numbers(&d["shape"]).into_iter().map(|n| n.unwrap_or(0.0) as usize).collect();
+    let count: usize = shape.iter().product();
+    let x = match d["input"].as_str() {
+        Some("standard normal") => {
+            let mut random = Stream::new(11, 2);
+            Tensor::new(&shape, &(0..count).map(|_| random.normal() as f32).collect::<Vec<_>>())
+        }
+        _ => Tensor::new(&shape, &vec![2f32; count]),
+    };
+    let run = || -> kerast::Result<Vec<f64>> {
+        let layer = LayerRef::new(rule);
+        let mut model = Sequential::new().add(Input::new(&shape[1..])).add(layer);
+        Ok(model.predict(x?).batch_size(shape[0]).training(true).run()?.to_f64_vec())
+    };
+    let y = match run() {
+        Ok(y) => y,
+        Err(e) => return Outcome::Failed(e.to_string()),
+    };
+    let zeros = y.iter().filter(|v| **v == 0.0).count() as f64 / count as f64;
+    if let (Some(want), Some(t)) = (d["zero_fraction"].as_f64(), d["zero_fraction_tolerance"].as_f64())
+        && (zeros - want).abs() > t
+    {
+        return Outcome::Failed(format!("{zeros} of the elements are 0, {want} ± {t} expected"));
+    }
+    let allowed = numbers(&d["values_allowed"]);
+    let fits = |v: &f64| allowed.iter().flatten().any(|a| (v - a).abs() < 1e-5 * (1.0 + a.abs()));
+    if d["values_allowed"].is_array() && !y.iter().all(fits) {
+        return Outcome::Failed("a value that must not come out".into());
+    }
+    judge(statistics(&y, d))
 }
