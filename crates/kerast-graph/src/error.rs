@@ -83,6 +83,12 @@ impl Error {
         self.fact("repair", v)
     }
 
+    /// Takes a fact away.
+    pub fn without(mut self, name: &str) -> Error {
+        self.0.facts.retain(|(n, _)| n != name);
+        self
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -140,8 +146,9 @@ impl std::error::Error for Error {}
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let lower = name.to_lowercase();
     let mut scored: Vec<(usize, &str)> = known.into_iter().map(|k| (distance(&lower, &k.to_lowercase()), k)).collect();
-    scored.sort();
-    scored.dedup_by_key(|(_, k)| *k);
+    // Of names that differ in case only, the one written as the mistyped one stays.
+    scored.sort_by_key(|(d, k)| (*d, k.to_lowercase(), distance(name, k)));
+    scored.dedup_by_key(|(_, k)| k.to_lowercase());
     let limit = 2.max(name.chars().count() / 3);
     scored.into_iter().filter(|(d, _)| *d <= limit).take(3).map(|(_, k)| k).collect()
 }
@@ -181,5 +188,7 @@ mod tests {
     fn nearest_names_are_found() {
         assert_eq!(nearest("adm", ["sgd", "adam", "adamw", "nadam"]), ["adam", "adamw", "nadam"]);
         assert!(nearest("zzzzzz", ["sgd", "adam"]).is_empty());
+        assert_eq!(nearest("adamm", ["Adam", "AdamW", "adam", "adamw"]), ["adam", "adamw"]);
+        assert_eq!(nearest("Densee", ["Dense", "dense"]), ["Dense"]);
     }
 }

@@ -206,8 +206,9 @@ impl Program {
     /// Runs every step.
     ///
     /// # Safety
-    /// `bases[0]` points to the arena and `bases[k]` to bound buffer `k - 1`, each at least as long as declared, aligned to
-    /// [`ALIGN`], not overlapping where written, and used by nobody else until the call returns (inputs may be shared).
+    /// `bases[0]` points to the arena and `bases[k]` to bound buffer `k - 1`, each at least as long as declared, aligned for the
+    /// elements in it (kernels may assume no more: a scan hands on rows of its operands), not overlapping where written, and used by nobody
+    /// else until the call returns (inputs may be shared).
     pub(crate) unsafe fn execute(&self, bases: &[*mut u8], pool: &Pool) {
         for p in &self.steps {
             // SAFETY: the places were checked in `prepare`; the caller vouches for the memory.

@@ -219,3 +219,37 @@ fn a_fault_in_a_stream_loses_no_weights() {
     assert!(text.contains("batch      1"), "{text}");
     assert!(m.predict(array(&[4, 2], 12)).run().is_ok());
 }
+
+/// Two training steps of batch renormalisation, beside the figures of Keras 3.15 for the same layer and data.
+#[test]
+fn batch_renormalisation_moves_its_averages_as_keras_does() {
+    let clipping = kerast::config::Raw(serde_json::json!({"rmin": 0.5, "rmax": 1.2, "dmax": 0.3}));
+    let layer =
+        BatchNormalization::new().momentum(0.9).renorm(true).renorm_momentum(0.8).renorm_clipping(Some(clipping));
+    let mut model = Sequential::new().add(layer.moving_variance_initializer(Constant::new().value(4.0)).input_dim(2));
+    model.compile(Sgd::new(0.0), "mse").build().unwrap();
+    let x = [0.5f32, -1.0, 1.5, 2.0, -0.5, 0.25, 3.0, 1.75];
+    for factor in [1.0, 2.0] {
+        let x = Tensor::new(&[4, 2], &x.map(|v| v * factor)).unwrap();
+        model.train_on_batch(&x, &x).unwrap();
+    }
+    let near = |got: Vec<f64>, want: &[f64]| {
+        assert!(
+            got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-6) && got.len() == want.len(),
+            "{got:?} is not {want:?}"
+        );
+    };
+    let averages = [
+        [0.32625002, 0.21750000],
+        [3.97913265, 3.88586879],
+        [1.99502695, 1.97151434],
+        [0.63000000, 0.42000002],
+        [2.00418615, 1.95878243],
+    ];
+    for (got, want) in model.get_weights().unwrap()[2..].iter().zip(averages) {
+        near(got.to_f64_vec(), &want);
+    }
+    let x = Tensor::new(&[4, 2], &x).unwrap();
+    let want = [0.08709154, -0.61754560, 0.58833790, 0.90412736, -0.41415480, 0.01648479, 1.34020734, 0.77732128];
+    near(model.predict(&x).run().unwrap().to_f64_vec(), &want);
+}

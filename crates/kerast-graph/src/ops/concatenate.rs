@@ -93,10 +93,14 @@ impl OpRule for Concatenate {
 }
 
 impl Var {
-    /// Values one after the other along `axis`. There must be at least one.
+    /// Values one after the other along `axis`.
+    ///
+    /// # Panics
+    /// If there are none: nobody knows of which graph and type the result would be.
     #[track_caller]
     pub fn concatenate(values: &[&Var], axis: usize) -> Var {
         match values {
+            [] => panic!("concatenate needs at least one value"),
             [one] => (*one).clone(),
             many => many[0].trace().push(Concatenate(axis), many),
         }

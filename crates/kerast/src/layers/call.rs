@@ -138,6 +138,20 @@ impl Call<'_> {
         Ok((outputs, inner.out_masks))
     }
 
+    /// The last axis of an input must fit the first of a weight.
+    pub fn expect_last_axis(&self, x: &Var, weight: &Var) -> Result<()> {
+        let features = weight.shape()[0];
+        if x.rank() > 1 && x.dim(-1) == features {
+            return Ok(());
+        }
+        let name = self.cell.name();
+        Err(Error::new(ErrorKind::Shape, format!("the input of `{name}` does not fit its weights"))
+            .expected(format!("last axis {features} (kernel is {:?})", weight.shape()))
+            .repair(format!(
+                "give {name} an input of {features} features, or build the model anew: weights are created for the first shape seen"
+            )))
+    }
+
     /// `value` everywhere.
     pub fn full(&self, dtype: DType, shape: &[usize], value: f64) -> Var {
         self.step.trace.full(&Type::new(dtype, shape), value)

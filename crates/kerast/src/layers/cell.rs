@@ -269,6 +269,9 @@ impl LayerCell {
     /// Adds this layer's name, class and source line to an error.
     pub fn locate(&self, e: Error, inside: &str) -> Error {
         let place = if inside.is_empty() { self.title() } else { format!("{} in {inside}", self.title()) };
+        // A line inside Kerast tells a user nothing; a line inside their own layer does.
+        let ours = file!().trim_end_matches("layers/cell.rs");
+        let e = if e.get("at").is_some_and(|at| at.starts_with(ours)) { e.without("at") } else { e };
         e.layer(place).written(self.written())
     }
 

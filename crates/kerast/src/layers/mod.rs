@@ -31,7 +31,7 @@ pub use pooling::{
 };
 pub use reshaping::{Flatten, Permute, RepeatVector, Reshape, UpSampling2D, ZeroPadding2D};
 pub use rnn::{Bidirectional, Gru, Lstm, SimpleRnn, TimeDistributed};
-pub use shapes::{expect_last_axis, expect_rank, known, last_axis};
+pub use shapes::{expect_rank, known, last_axis};
 pub use sizes::Sizes;
 pub use weights::{WeightSpec, Weights};
 

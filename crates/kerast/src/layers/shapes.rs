@@ -2,7 +2,6 @@
 
 use super::layer::Shape;
 use crate::{Error, ErrorKind, Result};
-use kerast_graph::Var;
 
 /// `(None, 28, 28, 1)`.
 pub(crate) fn show(shape: &[Option<usize>]) -> String {
@@ -32,18 +31,5 @@ pub fn expect_rank(shape: &Shape, rank: usize, layout: &str) -> Result<()> {
         false => Err(Error::new(ErrorKind::Shape, "the input has another number of axes")
             .expected(format!("{rank} axes: {layout}"))
             .received(format!("{} axes: {}", shape.len(), show(shape)))),
-    }
-}
-
-/// The last axis of an input must fit a weight that was made before.
-pub fn expect_last_axis(x: &Var, features: usize, weight: &Var) -> Result<()> {
-    match x.dim(-1) == features && x.rank() > 1 {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::Shape, "the input does not fit the weights")
-            .expected(format!("last axis {features} (kernel is {:?})", weight.shape()))
-            .received(format!("{:?}", x.shape()))
-            .repair(format!(
-                "give it an input of {features} features, or build the model anew: weights are created for the first shape seen"
-            ))),
     }
 }

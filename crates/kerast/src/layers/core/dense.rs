@@ -61,7 +61,7 @@ impl LayerRule for Dense {
 
     fn call(&self, cx: &mut Call<'_>, x: &Var) -> Result<Var> {
         let kernel = cx.weight("kernel")?;
-        crate::layers::expect_last_axis(x, kernel.shape()[0], &kernel)?;
+        cx.expect_last_axis(x, &kernel)?;
         let mut y = x.dot(&kernel);
         if self.use_bias {
             y = y + cx.weight("bias")?;

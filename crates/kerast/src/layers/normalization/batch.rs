@@ -43,11 +43,11 @@ layer! {
         gamma_constraint: Option<Constraint> = None,
         /// Statistics over all replicas; there is one.
         synchronized: bool = false,
-        /// Clip the ratios of statistics (batch renormalisation); not supported.
+        /// Whether training, too, leans on averages (batch renormalisation, Ioffe 2017).
         renorm: bool = false,
-        /// Bounds of batch renormalisation; not supported.
+        /// Bounds `rmin`, `rmax`, `dmax` of batch renormalisation's correction.
         renorm_clipping: Option<Raw> = None,
-        /// Momentum of batch renormalisation; not supported.
+        /// How slowly the averages of batch renormalisation move.
         renorm_momentum: f64 = 0.99,
     }
 }
@@ -67,10 +67,6 @@ impl LayerRule for BatchNormalization {
     layer_base!();
 
     fn build(&self, inputs: &[Shape], weights: &mut Weights) -> Result<()> {
-        if self.renorm {
-            return Err(Error::new(ErrorKind::Unsupported, "batch renormalisation (`renorm`) is not supported")
-                .repair("set renorm=False and train on: the statistics are the same kind of moving averages"));
-        }
         let axis = place(self.axis, inputs[0].len())?;
         let n = known(&inputs[0], axis, "the channel axis")?;
         if self.scale {
@@ -87,6 +83,9 @@ impl LayerRule for BatchNormalization {
         }
         weights.add("moving_mean", &[n], &self.moving_mean_initializer)?.not_trainable();
         weights.add("moving_variance", &[n], &self.moving_variance_initializer)?.not_trainable();
+        if self.renorm {
+            self.build_renorm(n, weights)?;
+        }
         Ok(())
     }
 
@@ -97,26 +96,41 @@ impl LayerRule for BatchNormalization {
         let x = if own.size() < 4 { x.convert(DType::F32) } else { x.clone() };
         let spread = |v: &Var| v.convert(x.dtype()).broadcast_in_dim(x.shape(), &[axis]);
         let (moving_mean, moving_variance) = (cx.raw_weight("moving_mean")?, cx.raw_weight("moving_variance")?);
+        let mut correction = None;
         let (mean, variance) = match cx.training() && cx.trains() {
             true => {
                 let (mean, variance) = statistics(&x, axis, cx.mask(0));
-                let m = self.momentum;
-                cx.update("moving_mean", &(&moving_mean * m + mean.convert(moving_mean.dtype()) * (1.0 - m)))?;
-                cx.update(
-                    "moving_variance",
-                    &(&moving_variance * m + variance.convert(moving_variance.dtype()) * (1.0 - m)),
-                )?;
+                let moved =
+                    |old: &Var, new: &Var| old * self.momentum + new.convert(old.dtype()) * (1.0 - self.momentum);
+                match self.renorm {
+                    true => correction = Some(self.renormalize(cx, &mean, &variance)?),
+                    false => {
+                        cx.update("moving_mean", &moved(&moving_mean, &mean))?;
+                        cx.update("moving_variance", &moved(&moving_variance, &variance))?;
+                    }
+                }
                 (mean, variance)
             }
             false => (moving_mean, moving_variance),
         };
         let mut factor = (variance.convert(x.dtype()) + self.epsilon).rsqrt();
+        let mut scale = correction.as_ref().map(|c| c.r.clone());
+        let mut offset = correction.map(|c| c.d);
         if self.scale {
-            factor = factor * cx.raw_weight("gamma")?.convert(x.dtype());
+            let gamma = cx.raw_weight("gamma")?.convert(x.dtype());
+            offset = offset.map(|d| d * &gamma);
+            scale = Some(scale.map_or(gamma.clone(), |r| r * &gamma));
+        }
+        if self.center {
+            let beta = cx.raw_weight("beta")?.convert(x.dtype());
+            offset = Some(offset.map_or(beta.clone(), |d| d + &beta));
+        }
+        if let Some(scale) = scale {
+            factor = factor * scale;
         }
         let mut shift = mean.convert(x.dtype()).neg() * &factor;
-        if self.center {
-            shift = shift + cx.raw_weight("beta")?.convert(x.dtype());
+        if let Some(offset) = offset {
+            shift = shift + offset;
         }
         Ok((&x * spread(&factor) + spread(&shift)).convert(own))
     }

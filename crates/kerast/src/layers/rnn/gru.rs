@@ -6,7 +6,7 @@ use crate::activations::Activation;
 use crate::config::Object;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layers::{Call, LayerRule, Shape, Weights, expect_last_axis, layer, layer_base};
+use crate::layers::{Call, LayerRule, Shape, Weights, layer, layer_base};
 use crate::regularizers::Regularizer;
 use kerast_graph::Var;
 
@@ -111,7 +111,7 @@ impl LayerRule for Gru {
         let walk = self.walk();
         let (input_mask, state_mask) = walk.masks(cx, &inputs[0]);
         let kernel = cx.weight("cell/kernel")?;
-        expect_last_axis(&inputs[0], kernel.shape()[0], &kernel)?;
+        cx.expect_last_axis(&inputs[0], &kernel)?;
         let mut z = time_first(&inputs[0], input_mask.as_ref()).dot(&kernel);
         let recurrent = cx.weight("cell/recurrent_kernel")?;
         let mut constants = vec![recurrent];

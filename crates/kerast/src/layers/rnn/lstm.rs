@@ -7,7 +7,7 @@ use crate::config::Object;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::initializers::InitializerRule;
-use crate::layers::{Call, LayerRule, Shape, Weights, expect_last_axis, layer, layer_base};
+use crate::layers::{Call, LayerRule, Shape, Weights, layer, layer_base};
 use crate::regularizers::Regularizer;
 use crate::{DType, Tensor};
 use kerast_graph::Var;
@@ -119,7 +119,7 @@ impl LayerRule for Lstm {
         let walk = self.walk();
         let (input_mask, state_mask) = walk.masks(cx, &inputs[0]);
         let kernel = cx.weight("cell/kernel")?;
-        expect_last_axis(&inputs[0], kernel.shape()[0], &kernel)?;
+        cx.expect_last_axis(&inputs[0], &kernel)?;
         let mut z = time_first(&inputs[0], input_mask.as_ref()).dot(&kernel);
         if self.use_bias {
             z = z + cx.weight("cell/bias")?;

@@ -120,7 +120,7 @@ impl LayerRule for TimeDistributed {
     fn call(&self, cx: &mut Call<'_>, x: &Var) -> Result<Var> {
         let inner = self.layer.get()?;
         // Statistics that move from step to step (batch normalisation) need one step at a time.
-        if cx.training() && cx.moves("layer/") {
+        if cx.training() && cx.moves("layer/") && x.shape()[1] > 0 {
             let mut steps = vec![];
             for t in 0..x.shape()[1] {
                 let mut shape = x.shape().to_vec();
