@@ -147,7 +147,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
     let lower = name.to_lowercase();
     let mut scored: Vec<(usize, &str)> = known.into_iter().map(|k| (distance(&lower, &k.to_lowercase()), k)).collect();
     // Of names that differ in case only, the one written as the mistyped one stays.
-    scored.sort_by_key(|(d, k)| (*d, k.to_lowercase(), distance(name, k)));
+    let capital = |s: &str| s.contains(char::is_uppercase);
+    scored.sort_by_key(|(d, k)| (*d, k.to_lowercase(), capital(k) != capital(name)));
     scored.dedup_by_key(|(_, k)| k.to_lowercase());
     let limit = 2.max(name.chars().count() / 3);
     scored.into_iter().filter(|(d, _)| *d <= limit).take(3).map(|(_, k)| k).collect()

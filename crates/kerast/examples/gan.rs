@@ -23,7 +23,8 @@ impl Noise {
 
     /// Real samples: sums of twelve uniform numbers are close to normal.
     fn real(&mut self) -> Vec<f32> {
-        (0..BATCH).map(|_| 3.0 + 0.5 * ((0..12).map(|_| self.uniform()).sum::<f32>() - 6.0)).collect()
+        let mut twelve = || (0..12).fold(0.0, |sum, _| sum + self.uniform());
+        (0..BATCH).map(|_| 3.0 + 0.5 * (twelve() - 6.0)).collect()
     }
 }
 
@@ -32,8 +33,8 @@ fn constant(n: usize, value: f32) -> Result<Tensor> {
 }
 
 fn spread(values: &[f64]) -> (f64, f64) {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
+    let mean = values.iter().fold(0.0, |sum, v| sum + v) / values.len() as f64;
+    (mean, (values.iter().fold(0.0, |sum, v| sum + (v - mean).powi(2)) / values.len() as f64).sqrt())
 }
 
 fn main() -> Result<()> {

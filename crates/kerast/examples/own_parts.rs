@@ -2,8 +2,7 @@
 //!
 //! `cargo run --release --example own_parts`
 
-use kerast::config::{Config, Json, Object, Word, config};
-use kerast::layers::{layer, layer_base};
+use kerast::config::{Json, Word, config};
 use kerast::metrics::weighted_mean;
 use kerast::optimizers::{Common, OptimizerRule, SlotSpec, Update};
 use kerast::prelude::*;
@@ -19,8 +18,8 @@ impl LayerRule for Affine {
 
     fn build(&self, inputs: &[Shape], weights: &mut Weights) -> Result<()> {
         let features = inputs[0].last().copied().flatten().unwrap_or(1);
-        weights.add("scale", &[features], &Object::named("ones"))?;
-        weights.add("shift", &[features], &Object::named("zeros"))?;
+        weights.add("scale", &[features], &Initializer::named("ones"))?;
+        weights.add("shift", &[features], &Initializer::named("zeros"))?;
         Ok(())
     }
 

@@ -356,13 +356,42 @@ pub trait Family: Config + 'static {
     fn custom() -> &'static RwLock<Vec<CustomEntry<Self>>>;
     /// How one is written into a config.
     fn serialize(&self) -> Value {
-        let mut map = Json::new();
-        map.insert("module".into(), Self::MODULE.into());
-        map.insert("class_name".into(), self.class_name().into());
-        map.insert("config".into(), Value::Object(self.config()));
-        map.insert("registered_name".into(), Value::Null);
-        Value::Object(map)
+        described::<Self>(self.class_name(), self.config())
     }
+}
+
+/// An object of this class as Keras writes it; one of the user's own under the name that it was registered with.
+pub(crate) fn described<T: Family + ?Sized>(class: &str, config: Json) -> Value {
+    // A function of the user's own: Keras names it where the config stands.
+    if class == "function" {
+        let name = config.get("name").cloned().unwrap_or_default();
+        return serde_json::json!({"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"});
+    }
+    let custom = T::custom().read().unwrap_or_else(|e| e.into_inner());
+    let registered = custom.iter().find(|e| bare(&e.class) == class).map(|e| e.class.as_str());
+    let (module, registered) = match T::registry().iter().any(|e| e.class == class) {
+        true => (Value::from(T::MODULE), Value::Null),
+        false => (Value::Null, Value::from(registered.unwrap_or(class))),
+    };
+    let mut map = Json::new();
+    map.insert("module".into(), module);
+    map.insert("class_name".into(), class.into());
+    map.insert("config".into(), Value::Object(config));
+    map.insert("registered_name".into(), registered);
+    Value::Object(map)
+}
+
+/// The name without the package that Keras puts before it: `Affine` of `Custom>Affine`.
+fn bare(name: &str) -> &str {
+    name.rsplit('>').next().unwrap_or(name)
+}
+
+/// What the `register_…` functions of the families do.
+#[doc(hidden)]
+pub fn register<T: Family + ?Sized>(name: &str, make: Maker<T>) {
+    let mut custom = T::custom().write().unwrap_or_else(|e| e.into_inner());
+    custom.retain(|e| e.class != name);
+    custom.push(CustomEntry { class: name.to_string(), make });
 }
 
 /// A line of a registry: class name, other names, constructor.
@@ -389,8 +418,7 @@ pub struct CustomEntry<T: ?Sized> {
 /// Makes a family member from its class name or another of its names, and a config.
 pub fn make<T: Family + ?Sized>(name: &str, config: &Json) -> Result<Arc<T>> {
     let custom = T::custom().read().unwrap_or_else(|e| e.into_inner());
-    let bare = name.rsplit('>').next().unwrap_or(name);
-    if let Some(entry) = custom.iter().find(|e| e.class == name || e.class == bare) {
+    if let Some(entry) = custom.iter().find(|e| bare(&e.class) == bare(name)) {
         return (entry.make)(config);
     }
     match T::registry().iter().find(|e| e.class == name || e.aliases.contains(&name)) {
@@ -487,9 +515,15 @@ impl<T: Family + ?Sized> Arg<Option<Object<T>>> for &str {
 /// Declares a family of trait objects: the registry function, the users' list, and typed values as arguments.
 #[macro_export]
 macro_rules! family {
-    ($(#[$meta:meta])* $alias:ident = $rule:ident, $what:literal, $module:literal, $registry:expr $(, serialize = $serialize:expr)?) => {
+    ($(#[$meta:meta])* $alias:ident = $rule:ident, $register:ident, $what:literal, $module:literal, $registry:expr $(, serialize = $serialize:expr)?) => {
         $(#[$meta])*
         pub type $alias = $crate::config::Object<dyn $rule>;
+
+        #[doc = concat!("Lets configs and files name ", $what, "s of your own: `", stringify!($register), "(\"Custom>Mine\", Mine::from_config)`.")]
+        pub fn $register<R: $rule + 'static>(name: &str, from_config: fn(&$crate::config::Json) -> $crate::Result<R>) {
+            let make: $crate::config::Maker<dyn $rule> = std::sync::Arc::new(move |config| Ok(std::sync::Arc::new(from_config(config)?)));
+            $crate::config::register(name, make);
+        }
 
         impl $crate::config::Family for dyn $rule {
             const WHAT: &'static str = $what;

@@ -3,14 +3,15 @@
 pub use crate::activations::{Relu, Sigmoid, Softmax, Tanh};
 pub use crate::callbacks::{
     Callback, Control, CsvLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, ModelCheckpoint,
-    ReduceLrOnPlateau, TerminateOnNan,
+    ReduceLrOnPlateau, StopOnCtrlC, TerminateOnNan,
 };
+pub use crate::config::{Config, FromConfig};
 pub use crate::constraints::{ConstraintRule, NonNeg};
 pub use crate::datasets;
-pub use crate::initializers::{Constant, Ones, Zeros};
+pub use crate::initializers::{Constant, Initializer, Ones, Zeros};
 pub use crate::layers::*;
-pub use crate::losses::LossRule;
-pub use crate::metrics::{MetricRule, StateSpec};
+pub use crate::losses::{LossFunction, LossRule, register_loss};
+pub use crate::metrics::{MetricFunction, MetricRule, StateSpec, register_metric};
 pub use crate::models::{Apply, Model, Sequential, Symbol};
 pub use crate::optimizers::schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,

@@ -27,7 +27,7 @@ pub trait ActivationRule: Config {
 
 family! {
     /// An activation: `"relu"`, [`Relu`], or a config.
-    Activation = ActivationRule, "activation", "keras.activations", &REGISTRY, serialize = serialize
+    Activation = ActivationRule, register_activation, "activation", "keras.activations", &REGISTRY, serialize = serialize
 }
 
 /// Keras writes an activation by its name alone.

@@ -1,12 +1,14 @@
 //! Callbacks: what happens beside training, at the ends of epochs and batches.
 
 mod checkpoint;
+mod ctrl_c;
 mod early_stopping;
 mod lambda;
 mod logger;
 mod rates;
 
 pub use checkpoint::ModelCheckpoint;
+pub use ctrl_c::StopOnCtrlC;
 pub use early_stopping::EarlyStopping;
 pub use lambda::LambdaCallback;
 pub use logger::CsvLogger;
@@ -46,6 +48,12 @@ pub trait Callback {
     fn watches_batches(&self) -> bool {
         false
     }
+    /// After every batch of an epoch (counted from 0): a reason to end training here, without finishing the epoch. Called between steps, so
+    /// it should be quick.
+    fn stop_now(&mut self, epoch: usize) -> Option<String> {
+        let _ = epoch;
+        None
+    }
     /// After an epoch, with its numbers; numbers added here appear in the history.
     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model, control: &mut Control) -> Result<()> {
         let _ = (epoch, logs, model, control);
@@ -70,6 +78,9 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     }
     fn watches_batches(&self) -> bool {
         (**self).watches_batches()
+    }
+    fn stop_now(&mut self, epoch: usize) -> Option<String> {
+        (**self).stop_now(epoch)
     }
     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model, control: &mut Control) -> Result<()> {
         (**self).on_epoch_end(epoch, logs, model, control)

@@ -18,7 +18,7 @@ pub trait ConstraintRule: Config {
 
 family! {
     /// A constraint: `"non_neg"`, [`NonNeg`], or a config.
-    Constraint = ConstraintRule, "constraint", "keras.constraints", &REGISTRY
+    Constraint = ConstraintRule, register_constraint, "constraint", "keras.constraints", &REGISTRY
 }
 
 fn entry<C: ConstraintRule + FromConfig>(

@@ -26,7 +26,7 @@ pub trait InitializerRule: Config {
 
 family! {
     /// An initializer: `"glorot_uniform"`, [`Zeros`], or a config.
-    Initializer = InitializerRule, "initializer", "keras.initializers", &REGISTRY
+    Initializer = InitializerRule, register_initializer, "initializer", "keras.initializers", &REGISTRY
 }
 
 fn entry<I: InitializerRule + FromConfig>(

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::weights::Weights;
-use crate::config::{Arg, Config, Entry, Family, Field, FromConfig, Json, family, wrong};
+use crate::config::{Arg, Config, Entry, Field, FromConfig, Json, described, family, wrong};
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::Var;
 use serde_json::Value;
@@ -60,7 +60,7 @@ pub(crate) fn one_input<L: LayerRule + ?Sized>(layer: &L, inputs: &[Var]) -> Err
 
 family! {
     /// A layer as an argument of another: a typed value or a config.
-    LayerObject = LayerRule, "layer", "keras.layers", super::registry::registry(), serialize = serialize
+    LayerObject = LayerRule, register_layer, "layer", "keras.layers", super::registry::registry(), serialize = serialize
 }
 
 fn serialize(layer: &dyn LayerRule) -> Value {
@@ -75,12 +75,7 @@ pub(crate) fn layer_json(layer: &dyn LayerRule, name: &str, trainable: bool) -> 
     config.insert("trainable".into(), trainable.into());
     config.insert("dtype".into(), layer.base().dtype.to_json());
     config.extend(layer.config());
-    let mut map = Json::new();
-    map.insert("module".into(), <dyn LayerRule>::MODULE.into());
-    map.insert("class_name".into(), layer.class_name().into());
-    map.insert("config".into(), Value::Object(config));
-    map.insert("registered_name".into(), Value::Null);
-    Value::Object(map)
+    described::<dyn LayerRule>(layer.class_name(), config)
 }
 
 /// What every layer has.

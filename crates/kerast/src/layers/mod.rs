@@ -20,7 +20,7 @@ pub use call::{Call, Masks};
 pub use cell::{LayerRef, Variable};
 pub use convolutional::{Conv1D, Conv2D, Conv3D};
 pub use core::{ActivationLayer, Dense, Dropout, Embedding, Input, Lambda, Masking, register_function};
-pub use layer::{Base, LayerObject, LayerRule, Policy, Shape, layer, layer_base};
+pub use layer::{Base, LayerObject, LayerRule, Policy, Shape, layer, layer_base, register_layer};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use names::{auto_name, clear_session, snake_case};
 pub use normalization::{BatchNormalization, LayerNormalization};

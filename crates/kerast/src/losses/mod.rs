@@ -1,12 +1,14 @@
 //! Losses: per-sample values, then weights, masks and a reduction that all losses share.
 
 mod crossentropy;
+mod function;
 mod hinge;
 mod reduction;
 mod regression;
 
 pub(crate) use crossentropy::class_numbers;
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
+pub use function::LossFunction;
 pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
 pub use reduction::{apply, reduce};
 pub use regression::{
@@ -49,7 +51,7 @@ pub trait LossRule: Config {
 
 family! {
     /// A loss: `"mse"`, [`MeanSquaredError`], or a config.
-    Loss = LossRule, "loss", "keras.losses", &REGISTRY
+    Loss = LossRule, register_loss, "loss", "keras.losses", &REGISTRY
 }
 
 fn entry<L: LossRule + FromConfig>(class: &'static str, aliases: &'static [&'static str]) -> Entry<dyn LossRule> {

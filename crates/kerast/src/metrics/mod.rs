@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod confusion;
+mod function;
 mod losses;
 mod mean;
 mod resolve;
@@ -11,6 +12,7 @@ pub use accuracy::{
     TopKCategoricalAccuracy,
 };
 pub use confusion::{Auc, FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives};
+pub use function::MetricFunction;
 pub use losses::{
     BinaryCrossentropy, CategoricalCrossentropy, CategoricalHinge, CosineSimilarity, Hinge, KLDivergence, LogCoshError,
     MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
@@ -42,7 +44,7 @@ pub trait MetricRule: Config {
 
 family! {
     /// A metric: `"accuracy"`, [`Mean`], or a config.
-    Metric = MetricRule, "metric", "keras.metrics", &REGISTRY
+    Metric = MetricRule, register_metric, "metric", "keras.metrics", &REGISTRY
 }
 
 fn entry<M: MetricRule + FromConfig>(class: &'static str, aliases: &'static [&'static str]) -> Entry<dyn MetricRule> {

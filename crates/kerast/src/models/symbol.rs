@@ -69,12 +69,7 @@ impl<L: LayerRule + 'static> IntoLayer for L {
     }
 }
 
-impl IntoLayer for LayerRef {
-    fn into_layer(self) -> LayerRef {
-        self
-    }
-}
-
+/// By reference only, so that `shared.apply(…)` can be written twice.
 impl IntoLayer for &LayerRef {
     fn into_layer(self) -> LayerRef {
         self.clone()

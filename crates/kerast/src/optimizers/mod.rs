@@ -73,7 +73,7 @@ pub trait OptimizerRule: Config {
 
 family! {
     /// An optimizer: `"adam"`, [`Sgd`], or a config.
-    Optimizer = OptimizerRule, "optimizer", "keras.optimizers", &REGISTRY
+    Optimizer = OptimizerRule, register_optimizer, "optimizer", "keras.optimizers", &REGISTRY
 }
 
 fn entry<O: OptimizerRule + FromConfig>(

@@ -19,7 +19,7 @@ pub trait RegularizerRule: Config {
 
 family! {
     /// A regularizer: `"l2"`, [`L2`], or a config.
-    Regularizer = RegularizerRule, "regularizer", "keras.regularizers", &REGISTRY
+    Regularizer = RegularizerRule, register_regularizer, "regularizer", "keras.regularizers", &REGISTRY
 }
 
 fn entry<R: RegularizerRule + FromConfig>(

@@ -175,6 +175,7 @@ impl<'a> Fit<'a> {
             shuffle: self.shuffle,
             steps: self.steps_per_epoch,
             control: Control::default(),
+            cut: false,
         };
         let mut progress = Progress::stdout(self.verbose, self.epochs);
         session.run(self.initial_epoch, self.epochs, self.validation_freq, &mut progress)
@@ -258,6 +259,8 @@ struct Session<'a> {
     shuffle: bool,
     steps: Option<usize>,
     control: Control,
+    /// Whether a callback ended training within an epoch.
+    cut: bool,
 }
 
 impl Session<'_> {
@@ -267,6 +270,10 @@ impl Session<'_> {
         for epoch in first..epochs {
             self.callbacks.iter_mut().try_for_each(|c| c.on_epoch_begin(epoch, self.model))?;
             let mut logs = self.epoch(epoch, progress)?;
+            if self.cut {
+                progress.epoch_end(&logs);
+                break;
+            }
             if let (Some(v), true) = (&self.validation, (epoch + 1) % validate_every == 0) {
                 let scores = measure(self.model, v, self.validation_batch)?;
                 logs.extend(scores.into_iter().map(|(n, x)| (format!("val_{n}"), x)));
@@ -277,13 +284,17 @@ impl Session<'_> {
             history.push(epoch, &logs);
             progress.epoch_end(&logs);
             if self.control.stop {
-                if let Some(reason) = &self.control.reason {
-                    progress.note(&format!("stopped after epoch {}: {reason}", epoch + 1));
+                if let Some(reason) = &mut self.control.reason {
+                    *reason = format!("stopped after epoch {}: {reason}", epoch + 1);
                 }
                 break;
             }
         }
         self.callbacks.iter_mut().try_for_each(|c| c.on_train_end(self.model))?;
+        history.stopped = self.control.reason.take();
+        if let Some(reason) = history.stopped() {
+            progress.note(reason);
+        }
         Ok(history)
     }
 
@@ -367,7 +378,11 @@ impl Session<'_> {
                 let now = self.model.runner(program).logs()?;
                 progress.step(step + 1, &now);
             }
-            if self.control.stop {
+            if let Some(reason) = self.callbacks.iter_mut().find_map(|c| c.stop_now(epoch)) {
+                self.control.reason = Some(format!("stopped in epoch {} after step {}: {reason}", epoch + 1, step + 1));
+                self.cut = true;
+            }
+            if self.control.stop || self.cut {
                 break;
             }
         }

@@ -11,6 +11,7 @@ pub struct History {
     /// The epochs, counted from 0.
     pub epoch: Vec<usize>,
     columns: Vec<(String, Vec<f64>)>,
+    pub(crate) stopped: Option<String>,
 }
 
 impl History {
@@ -23,6 +24,11 @@ impl History {
                 None => self.columns.push((name.clone(), vec![*value])),
             }
         }
+    }
+
+    /// Why training ended before its last epoch, as it was printed.
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
     }
 
     /// One value per epoch; empty when there is no such name.

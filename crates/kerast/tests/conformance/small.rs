@@ -324,7 +324,7 @@ pub(crate) fn random_layer(case: &Case) -> Outcome {
     };
     let run = || -> kerast::Result<Vec<f64>> {
         let layer = LayerRef::new(rule);
-        let mut model = Sequential::new().add(Input::new(&shape[1..])).add(layer);
+        let mut model = Sequential::new().add(Input::new(&shape[1..])).add(&layer);
         Ok(model.predict(x?).batch_size(shape[0]).training(true).run()?.to_f64_vec())
     };
     let y = match run() {

@@ -19,7 +19,7 @@ pub trait ScheduleRule: Config {
 
 family! {
     /// A schedule: a typed value or a config.
-    Schedule = ScheduleRule, "learning-rate schedule", "keras.optimizers.schedules", &REGISTRY
+    Schedule = ScheduleRule, register_schedule, "learning-rate schedule", "keras.optimizers.schedules", &REGISTRY
 }
 
 fn entry<S: ScheduleRule + FromConfig>(class: &'static str) -> Entry<dyn ScheduleRule> {
