@@ -44,8 +44,7 @@ fn main() -> Result<()> {
     println!("\n{}", model.summary_at(128)?);
     let start = Instant::now();
     let fit = model.fit(&data.train.x, &data.train.y).batch_size(128).epochs(epochs).validation_split(0.2);
-    let history =
-        fit.callback(StopOnCtrlC::new().save("mnist_mlp.keras")).verbose(if epochs > 50 { 0 } else { 1 }).run()?;
+    let history = fit.callback(StopOnCtrlC::new().save("mnist_mlp.keras")).run()?;
     let score = model.evaluate(&data.test.x, &data.test.y).batch_size(256).run()?;
 
     plot::history("mnist_mlp.png", "MNIST, two hidden layers", &history)?;
