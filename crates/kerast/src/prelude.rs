@@ -20,5 +20,5 @@ pub use crate::optimizers::{Adadelta, Adagrad, Adam, AdamW, Adamax, Nadam, RmsPr
 pub use crate::plot;
 pub use crate::regularizers::{L1, L1L2, L2};
 pub use crate::saving::load_model;
-pub use crate::train::{Dataset, History, Sample, Scores};
+pub use crate::train::{Dataset, History, Predictor, Sample, Scores};
 pub use crate::{DType, Error, Result, Tensor, set_random_seed};

@@ -253,3 +253,31 @@ fn batch_renormalisation_moves_its_averages_as_keras_does() {
     let want = [0.08709154, -0.61754560, 0.58833790, 0.90412736, -0.41415480, 0.01648479, 1.34020734, 0.77732128];
     near(model.predict(&x).run().unwrap().to_f64_vec(), &want);
 }
+
+#[test]
+fn a_predictor_serves_many_threads_what_predict_says() {
+    let mut model = Sequential::new()
+        .add(Conv2D::new(6, 3).activation("relu").input_shape([12, 12, 2]))
+        .add(BatchNormalization::new())
+        .add(Flatten::new())
+        .add(Dropout::new(0.5))
+        .add(Dense::new(5).activation("softmax"));
+    let x = array(&[4, 12, 12, 2], 9);
+    let want = model.predict(&x).run().unwrap().to_f64_vec();
+    let predictor = model.predictor(1).unwrap();
+    let rows = noise(4 * 288, 9);
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| {
+                for i in 0..4 {
+                    let mut y = [0f32; 5];
+                    predictor.run(&rows[i * 288..(i + 1) * 288], &mut y).unwrap();
+                    assert!(y.iter().zip(&want[i * 5..]).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));
+                }
+            });
+        }
+    });
+    let all = model.predictor(4).unwrap().predict(&x).unwrap();
+    assert!(all[0].to_f64_vec().iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6));
+    assert!(predictor.run(&rows[..7], &mut [0.0; 5]).unwrap_err().to_string().contains("288 elements"));
+}

@@ -7,6 +7,7 @@ mod evaluate;
 mod fit;
 mod history;
 mod memory;
+mod predictor;
 mod profile;
 mod program;
 mod step;
@@ -16,6 +17,7 @@ pub use dataset::{Dataset, Sample};
 pub use evaluate::{Evaluate, Predict, Scores};
 pub use fit::Fit;
 pub use history::{History, Logs};
+pub use predictor::Predictor;
 pub use profile::Profile;
 
 pub(crate) use program::Programs;

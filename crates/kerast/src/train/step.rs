@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     Test,
     /// Outputs only.
     Predict,
+    /// Outputs only, with the present weights as constants.
+    Serve,
     /// Outputs as training sees them: dropout drops, statistics move.
     Sample,
 }
@@ -114,7 +116,10 @@ impl Builder<'_> {
     fn build(&mut self) -> Result<StepGraph> {
         let r = self.recipe;
         let (mode, s) = (r.signature.mode, r.signature);
-        let values: Vec<Var> = r.variables.iter().map(|v| self.parameter(v.ty())).collect();
+        let values: Vec<Var> = match mode {
+            Mode::Serve => r.variables.iter().map(|v| Ok(self.trace.constant(v.value()?))).collect::<Result<_>>()?,
+            _ => r.variables.iter().map(|v| self.parameter(v.ty())).collect(),
+        };
         let optimizer = self.optimizer_state();
         let rules = match r.compiled {
             Some(c) if matches!(mode, Mode::Train | Mode::Test) => c.outputs(&r.network.output_names())?,
@@ -139,12 +144,12 @@ impl Builder<'_> {
         let training = matches!(mode, Mode::Train | Mode::Sample);
         let mut step = Step::new(&trace, training, r.variables, &values, Some(key.clone()));
         let (outputs, masks) = r.network.trace(&mut step, &xs, &vec![None; xs.len()], r.name)?;
-        self.carry(&step);
+        self.carry(&step)?;
         if training {
             let next = trace.constant(crate::Tensor::new(&[3], &[0u32, 0, 1])?);
             self.replaced.push((self.at.key, key + next));
         }
-        if matches!(mode, Mode::Predict | Mode::Sample) {
+        if matches!(mode, Mode::Predict | Mode::Serve | Mode::Sample) {
             return self.finish(outputs, optimizer);
         }
         let loss = self.losses(&rules, &step, &outputs, &ys, &weights, &masks)?;
@@ -294,12 +299,18 @@ impl Builder<'_> {
     }
 
     /// The new values of moving averages and of the states of stateful layers, which move on in predictions too.
-    fn carry(&mut self, step: &Step) {
+    fn carry(&mut self, step: &Step) -> Result<()> {
+        if let (Mode::Serve, [(variable, _), ..]) = (self.recipe.signature.mode, step.updates()) {
+            return Err(Error::new(ErrorKind::Argument, "a predictor keeps no state from call to call")
+                .received(format!("`{}`, which moves with every prediction", variable.path()))
+                .repair("use `predict`, or make the layer without `stateful`"));
+        }
         for (variable, value) in step.updates() {
             if let Some(i) = self.recipe.variables.iter().position(|v| v.id() == variable.id()) {
                 self.replaced.push((i, value.clone()));
             }
         }
+        Ok(())
     }
 
     fn finish(&mut self, outputs: Vec<Var>, optimizer: Vec<StateVariable>) -> Result<StepGraph> {

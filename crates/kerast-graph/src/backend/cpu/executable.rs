@@ -52,6 +52,11 @@ impl Executable {
         self.parameters.iter().map(|p| &p.1)
     }
 
+    /// The type of a result.
+    pub fn result_type(&self, result: usize) -> &Type {
+        &self.results[result].1
+    }
+
     /// The program as text.
     pub fn dump(&self) -> String {
         self.program.dump()
