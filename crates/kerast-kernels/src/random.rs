@@ -22,47 +22,50 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// Sixteen consecutive blocks, word by word.
+/// Sixteen consecutive blocks: the first words of all, then the second words, and so on. Words lie in 64 bits, where products need them.
 #[inline(always)]
 fn sixteen(first: u64, stream: [u32; 2], key: [u32; 2]) -> [[u32; LANES]; 4] {
-    let (mut c0, mut c1) = ([0u32; LANES], [0u32; LANES]);
-    let (mut c2, mut c3) = ([stream[0]; LANES], [stream[1]; LANES]);
-    for i in 0..LANES {
-        let block = first.wrapping_add(i as u64);
-        c0[i] = block as u32;
-        c1[i] = (block >> 32) as u32;
-    }
+    const LOW: u64 = u32::MAX as u64;
+    let block: [u64; LANES] = std::array::from_fn(|i| first.wrapping_add(i as u64));
+    let (mut c0, mut c1) = (block.map(|b| b & LOW), block.map(|b| b >> 32));
+    let (mut c2, mut c3) = ([u64::from(stream[0]); LANES], [u64::from(stream[1]); LANES]);
     let mut k = key;
     for _ in 0..ROUNDS {
+        let (k0, k1) = (u64::from(k[0]), u64::from(k[1]));
         for i in 0..LANES {
-            let p0 = u64::from(M0) * u64::from(c0[i]);
-            let p1 = u64::from(M1) * u64::from(c2[i]);
-            c0[i] = (p1 >> 32) as u32 ^ c1[i] ^ k[0];
-            c1[i] = p1 as u32;
-            c2[i] = (p0 >> 32) as u32 ^ c3[i] ^ k[1];
-            c3[i] = p0 as u32;
+            let p0 = u64::from(M0) * (c0[i] & LOW);
+            let p1 = u64::from(M1) * (c2[i] & LOW);
+            c0[i] = p1 >> 32 ^ c1[i] ^ k0;
+            c1[i] = p1 & LOW;
+            c2[i] = p0 >> 32 ^ c3[i] ^ k1;
+            c3[i] = p0 & LOW;
         }
         k = [k[0].wrapping_add(W0), k[1].wrapping_add(W1)];
     }
-    [c0, c1, c2, c3]
+    [c0, c1, c2, c3].map(|c| c.map(|v| v as u32))
 }
 
-/// Fills `out` with elements `first …`: element `e` is word `e mod 4` of block `[e/4, e/4 >> 32, stream[0], stream[1]]`.
+/// Which word of which block element `element` is: 64 elements are the first words of 16 blocks, their second words, and so on.
+pub fn place(element: u64) -> (u64, usize) {
+    (element / 64 * 16 + element % 16, (element / 16 % 4) as usize)
+}
+
+/// Fills `out` with elements `first …` of a stream, each a word of block `[n, n >> 32, stream[0], stream[1]]` as [`place`] says.
 #[inline(always)]
 pub fn fill_bits_inline(out: &mut [u32], first: u64, stream: [u32; 2], key: [u32; 2]) {
     let mut at = 0;
     while at < out.len() {
         let element = first + at as u64;
-        let skip = (element % 4) as usize;
-        let words = sixteen(element / 4, stream, key);
-        let mut flat = [0u32; 4 * LANES];
-        for i in 0..LANES {
-            for w in 0..4 {
-                flat[4 * i + w] = words[w][i];
+        let skip = (element % 64) as usize;
+        let words = sixteen(element / 64 * 16, stream, key);
+        let n = (64 - skip).min(out.len() - at);
+        if n == 64 {
+            for (target, word) in out[at..at + 64].chunks_exact_mut(LANES).zip(&words) {
+                target.copy_from_slice(word);
             }
+        } else {
+            out[at..at + n].copy_from_slice(&words.as_flattened()[skip..skip + n]);
         }
-        let n = (4 * LANES - skip).min(out.len() - at);
-        out[at..at + n].copy_from_slice(&flat[skip..skip + n]);
         at += n;
     }
 }
@@ -142,8 +145,8 @@ mod tests {
             let mut out = vec![0; 150];
             fill_bits_inline(&mut out, first, [7, 3], [11, 13]);
             for (i, &v) in out.iter().enumerate() {
-                let e = first + i as u64;
-                assert_eq!(v, philox([(e / 4) as u32, 0, 7, 3], [11, 13])[(e % 4) as usize]);
+                let (block, word) = place(first + i as u64);
+                assert_eq!(v, philox([block as u32, 0, 7, 3], [11, 13])[word]);
             }
         }
     }

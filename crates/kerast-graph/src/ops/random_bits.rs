@@ -1,7 +1,7 @@
 //! Counter-based random bits: Philox 4x32-10 (Salmon et al. 2011), keyed by seed, step and stream.
 //!
-//! Element `e` is word `e mod 4` of block `[e/4, e/4 >> 32, stream, step]` under the key `[seed, seed >> 32]`: the same bits on any
-//! machine, for any thread count, in any order.
+//! 64 elements are the first words of 16 consecutive blocks `[n, n >> 32, stream, step]` under the key `[seed, seed >> 32]`, then
+//! their second words, and so on: the same bits on any machine, for any thread count, in any order.
 
 use crate::autodiff::Vjp;
 use crate::error::Result;

@@ -14,6 +14,7 @@ use super::reduce::by_class;
 use crate::dtype::{DType, bf16, f16};
 use crate::math;
 use crate::random;
+use std::ops;
 
 pub(crate) use crate::isa::Isa;
 
@@ -96,9 +97,10 @@ unsafe fn run_with<const FMA: bool>(instrs: &[Instr], t: &Tile<'_>) {
             match &i.code {
                 Code::Unary(k, Class::F32) => unary_f32::<FMA>(*k, i, t),
                 Code::Binary(k, Class::F32) => binary_f32::<FMA>(*k, i, t),
+                Code::Binary(k, Class::U32) => binary_int::<u32>(*k, i, t),
                 Code::Compare(k, class) => by_class!(class, T => compare::<T>(*k, i, t)),
-                Code::Select(class) if class.size() == 4 => select::<u32>(i, t),
-                Code::Select(_) => select::<u64>(i, t),
+                Code::Select(class) if class.size() == 4 => select(i, t, |p| (p as u32).wrapping_neg()),
+                Code::Select(_) => select(i, t, |p| (p as u64).wrapping_neg()),
                 Code::Clamp(class) => by_class!(class, T => clamp::<T>(i, t)),
                 Code::Iota(repeat, length, dtype) => iota(*repeat, *length, *dtype, i, t),
                 Code::RandomBits(stream) => random_bits(*stream, i, t),
@@ -129,10 +131,9 @@ unsafe fn other(i: &Instr, t: &Tile<'_>) {
             Code::Binary(k, class) => match class {
                 Class::F64 => binary_f64(*k, i, t),
                 Class::I32 => binary_int::<i32>(*k, i, t),
-                Class::U32 => binary_int::<u32>(*k, i, t),
                 Class::I64 => binary_int::<i64>(*k, i, t),
                 Class::U64 => binary_int::<u64>(*k, i, t),
-                Class::F32 => unreachable!("handled before"),
+                Class::F32 | Class::U32 => unreachable!("handled before"),
             },
             Code::Convert(from, to) => {
                 convert::between(*from, *to, t.slots[i.args[0] as usize], t.slots[i.dst as usize], t.blocks * BLOCK)
@@ -161,12 +162,17 @@ unsafe fn map2<A: Copy, D: Copy>(i: &Instr, t: &Tile<'_>, f: impl Fn(A, A) -> D)
 }
 
 #[inline(always)]
-unsafe fn select<T: Copy>(i: &Instr, t: &Tile<'_>) {
+unsafe fn select<T>(i: &Instr, t: &Tile<'_>, mask: impl Fn(i32) -> T)
+where
+    T: Copy + ops::BitAnd<Output = T> + ops::BitOr<Output = T> + ops::Not<Output = T>,
+{
     // SAFETY: as in `run_with`; a bool slot holds 0 or 1 as i32.
     let (d, p, a, b) =
         unsafe { (t.write::<T>(i.dst), t.read::<i32>(i.args[0]), t.read::<T>(i.args[1]), t.read::<T>(i.args[2])) };
     for (((d, p), a), b) in d.iter_mut().zip(p).zip(a).zip(b) {
-        *d = if *p != 0 { *a } else { *b };
+        // As bits: a branch on `p` compiles to a choice of pointers, and that to a gather.
+        let ones = mask(*p);
+        *d = *a & ones | *b & !ones;
     }
 }
 
