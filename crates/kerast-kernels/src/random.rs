@@ -22,27 +22,24 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// Sixteen consecutive blocks: the first words of all, then the second words, and so on. Words lie in 64 bits, where products need them.
+/// Sixteen consecutive blocks: the first words of all, then the second words, and so on. One turn of the loop is one block whose words lie
+/// in 64 bits, where products need them: the compiler puts turns side by side in vectors.
 #[inline(always)]
 fn sixteen(first: u64, stream: [u32; 2], key: [u32; 2]) -> [[u32; LANES]; 4] {
     const LOW: u64 = u32::MAX as u64;
-    let block: [u64; LANES] = std::array::from_fn(|i| first.wrapping_add(i as u64));
-    let (mut c0, mut c1) = (block.map(|b| b & LOW), block.map(|b| b >> 32));
-    let (mut c2, mut c3) = ([u64::from(stream[0]); LANES], [u64::from(stream[1]); LANES]);
-    let mut k = key;
-    for _ in 0..ROUNDS {
-        let (k0, k1) = (u64::from(k[0]), u64::from(k[1]));
-        for i in 0..LANES {
-            let p0 = u64::from(M0) * (c0[i] & LOW);
-            let p1 = u64::from(M1) * (c2[i] & LOW);
-            c0[i] = p1 >> 32 ^ c1[i] ^ k0;
-            c1[i] = p1 & LOW;
-            c2[i] = p0 >> 32 ^ c3[i] ^ k1;
-            c3[i] = p0 & LOW;
+    let [mut w0, mut w1, mut w2, mut w3] = [[0u32; LANES]; 4];
+    for i in 0..LANES {
+        let block = first.wrapping_add(i as u64);
+        let (mut c0, mut c1, mut c2, mut c3) = (block & LOW, block >> 32, u64::from(stream[0]), u64::from(stream[1]));
+        let mut k = key;
+        for _ in 0..ROUNDS {
+            let (p0, p1) = (u64::from(M0) * c0, u64::from(M1) * c2);
+            (c0, c1, c2, c3) = (p1 >> 32 ^ c1 ^ u64::from(k[0]), p1 & LOW, p0 >> 32 ^ c3 ^ u64::from(k[1]), p0 & LOW);
+            k = [k[0].wrapping_add(W0), k[1].wrapping_add(W1)];
         }
-        k = [k[0].wrapping_add(W0), k[1].wrapping_add(W1)];
+        (w0[i], w1[i], w2[i], w3[i]) = (c0 as u32, c1 as u32, c2 as u32, c3 as u32);
     }
-    [c0, c1, c2, c3].map(|c| c.map(|v| v as u32))
+    [w0, w1, w2, w3]
 }
 
 /// Which word of which block element `element` is: 64 elements are the first words of 16 blocks, their second words, and so on.

@@ -1,6 +1,7 @@
 //! From a chain of scalar functions to instructions over slots.
 
 use super::TILE;
+use super::join::{self, Formula, Side};
 use super::kinds::{BinaryKind, Class, CompareKind, ReduceKind, Scalar, UnaryKind};
 use super::reduce::Geometry;
 use super::run::Map;
@@ -33,11 +34,18 @@ pub struct Reg(usize);
 /// The slot of a value: a tile in scratch memory or a stretch of an operand.
 pub(crate) type Slot = u16;
 
+/// Operands of one instruction at the most.
+pub(super) const MOST: usize = 5;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Code {
     Unary(UnaryKind, Class),
     Binary(BinaryKind, Class),
     Compare(CompareKind, Class),
+    /// `second(first(a, b), c)` in f32, or `second(c, first(a, b))`: two steps of arithmetic with one pass over the tile.
+    Pair(BinaryKind, BinaryKind, Side),
+    /// A longer piece of arithmetic in f32 with one pass over the tile.
+    Formula(Formula),
     Select(Class),
     Clamp(Class),
     Convert(DType, DType),
@@ -51,7 +59,7 @@ pub(crate) enum Code {
 pub(crate) struct Instr {
     pub(crate) code: Code,
     pub(crate) dst: Slot,
-    pub(crate) args: [Slot; 3],
+    pub(crate) args: [Slot; MOST],
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,10 +76,12 @@ pub(crate) struct Output {
     pub(crate) reduce: Option<ReduceKind>,
 }
 
-enum Value {
+pub(super) enum Value {
     Input,
     Constant(DType, f64, i64),
-    Instr(Code, [usize; 3], usize, Class),
+    Instr(Code, [usize; MOST], usize, Class),
+    /// Became part of another instruction.
+    Gone,
 }
 
 /// Describes a chain; see [`Map`].
@@ -131,12 +141,12 @@ impl MapBuilder {
             Scalar::RandomBits { stream } => Code::RandomBits(*stream),
             Scalar::Reduce { .. } => unreachable!("a reduction ends a chain: see MapBuilder::reduce"),
         };
-        let mut operands = [0; 3];
+        let mut operands = [0; MOST];
         args.iter().enumerate().for_each(|(i, r)| operands[i] = r.0);
         let count = args.len();
         let mut reg = self.value(Value::Instr(code, operands, count, Class::of(dtype)), dtype);
         if narrow && !matches!(scalar, Scalar::Select | Scalar::Clamp | Scalar::Compare(_)) {
-            reg = self.value(Value::Instr(Code::Narrow(dtype), [reg.0, 0, 0], 1, Class::of(dtype)), dtype);
+            reg = self.value(Value::Instr(Code::Narrow(dtype), [reg.0, 0, 0, 0, 0], 1, Class::of(dtype)), dtype);
         }
         reg
     }
@@ -166,7 +176,8 @@ impl MapBuilder {
     }
 
     /// Assigns slots and makes the kernel.
-    pub fn finish(self) -> Map {
+    pub fn finish(mut self) -> Map {
+        join::join(&mut self.values, &self.outputs.iter().map(|o| o.0).collect::<Vec<_>>());
         let n = self.values.len();
         let mut last_use = vec![0usize; n];
         for (i, v) in self.values.iter().enumerate() {
@@ -182,18 +193,18 @@ impl MapBuilder {
         let mut slot = vec![0 as Slot; n];
         // Inputs and constants first: they are filled before the first instruction runs.
         for i in 0..n {
-            if !matches!(self.values[i], Value::Instr(..)) {
+            if matches!(self.values[i], Value::Input | Value::Constant(..)) {
                 slot[i] = slots.take(Class::of(self.dtypes[i]).size());
             }
         }
         let (mut instrs, mut constants) = (vec![], vec![]);
         for (i, v) in self.values.iter().enumerate() {
             match v {
-                Value::Input => {}
+                Value::Input | Value::Gone => {}
                 Value::Constant(d, f, int) => constants.push((*d, *f, *int, slot[i])),
                 Value::Instr(code, args, count, class) => {
                     slot[i] = slots.take(class.size());
-                    let mut a = [0; 3];
+                    let mut a = [0; MOST];
                     (0..*count).for_each(|k| a[k] = slot[args[k]]);
                     instrs.push(Instr { code: code.clone(), dst: slot[i], args: a });
                     for (k, &arg) in args[..*count].iter().enumerate() {

@@ -39,6 +39,13 @@ kinds! {
     }
 }
 
+impl BinaryKind {
+    /// One of the four rules of arithmetic.
+    pub(crate) fn is_plain(self) -> bool {
+        matches!(self, BinaryKind::Add | BinaryKind::Subtract | BinaryKind::Multiply | BinaryKind::Divide)
+    }
+}
+
 kinds! {
     /// Comparisons.
     CompareKind { Equal => "EQ", NotEqual => "NE", Less => "LT", LessEqual => "LE", Greater => "GT", GreaterEqual => "GE" }

@@ -2,10 +2,11 @@
 //! reductions at the end.
 //!
 //! A compiler describes the chain with a [`MapBuilder`]; [`Map`] is the kernel. Files: `kinds` (the scalar functions there are),
-//! `builder` (values to slots), `tile` (the loops), `run` (tasks, tiles, reductions).
+//! `builder` (values to slots), `join` (several steps as one), `tile` (the loops), `run` (tasks, tiles, reductions).
 
 mod builder;
 mod convert;
+mod join;
 mod kinds;
 mod reduce;
 mod run;

@@ -30,9 +30,14 @@ pub struct Map {
     reduces: bool,
 }
 
+/// A cache line: a vector that straddles two of them costs twice.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code)] [u8; 64]);
+
 thread_local! {
     /// The tiles of this thread; grows to what the largest chain needs and stays.
-    static TILES: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
+    static TILES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Clone, Copy)]
@@ -109,14 +114,15 @@ impl Map {
             let mut tiles = cell.borrow_mut();
             let need = self.scratch.div_ceil(64);
             if tiles.len() < need {
-                tiles.resize(need, [0; 8]);
+                tiles.resize(need, Line([0; 64]));
             }
             let base = tiles.as_mut_ptr().cast::<u8>();
             let mut pointers = [std::ptr::null_mut(); MAX_SLOTS];
             for (p, o) in pointers.iter_mut().zip(&self.offsets) {
                 *p = base.wrapping_add(*o);
             }
-            let mut w = Worker { map: self, bases, base, slots: pointers, isa: isa(), filled: 0 };
+            let through = (0..self.outputs.len()).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
+            let mut w = Worker { map: self, bases, base, slots: pointers, isa: isa(), filled: 0, through };
             work(&mut w);
         })
     }
@@ -157,6 +163,18 @@ impl Map {
         }
     }
 
+    /// Whether instructions can write output `k` where it belongs: it is no reduction, its memory is a tile as it is, no input lies there,
+    /// and no input, constant or other output shares the slot.
+    fn writes_through(&self, k: usize, bases: &Bases<'_>) -> bool {
+        let output = &self.outputs[k];
+        output.reduce.is_none()
+            && Class::is_native(output.dtype)
+            && !bases.inputs.contains(&bases.outputs[k])
+            && !self.inputs.iter().any(|i| i.slot == output.slot)
+            && !self.constants.iter().any(|c| c.3 == output.slot)
+            && !self.outputs[..k].iter().any(|o| o.slot == output.slot && o.reduce.is_none())
+    }
+
     fn partial_bytes(&self, o: &Output) -> usize {
         let g = self.geometry;
         (g.outer * g.chunks() * g.inner * Class::of(o.dtype).size()).next_multiple_of(64)
@@ -174,6 +192,8 @@ struct Worker<'a> {
     isa: Isa,
     /// How many elements of the constant tiles are filled.
     filled: usize,
+    /// Bit k: whole tiles of output k are written where they belong.
+    through: u64,
 }
 
 impl Worker<'_> {
@@ -229,8 +249,8 @@ impl Worker<'_> {
                 }
             }
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
-                if output.reduce.is_none() && !map.inputs.iter().any(|i| i.slot == output.slot) {
-                    self.slots[output.slot as usize] = match full && self.writes_through(k) {
+                if self.through >> k & 1 == 1 {
+                    self.slots[output.slot as usize] = match full {
                         true => base.wrapping_add(first * output.dtype.size()),
                         false => self.own(output.slot),
                     };
@@ -239,23 +259,11 @@ impl Worker<'_> {
             let blocks = len.div_ceil(BLOCK);
             tile::run(self.isa, &map.instrs, &Tile { slots: &self.slots[..map.offsets.len()], first, blocks });
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
-                if output.reduce.is_none() && !(full && self.writes_through(k)) {
+                if output.reduce.is_none() && !(full && self.through >> k & 1 == 1) {
                     convert::store(output.dtype, self.slots[output.slot as usize], *base, first, len);
                 }
             }
         }
-    }
-
-    /// Whether instructions can write output `k` where it belongs: its memory is a tile as it is, no input lies there, and no
-    /// other output or input shares the slot.
-    fn writes_through(&self, k: usize) -> bool {
-        let output = &self.map.outputs[k];
-        let base = self.bases.outputs[k];
-        Class::is_native(output.dtype)
-            && !self.bases.inputs.contains(&base)
-            && !self.map.inputs.iter().any(|i| i.slot == output.slot)
-            && !self.map.constants.iter().any(|c| c.3 == output.slot)
-            && !self.map.outputs[..k].iter().any(|o| o.slot == output.slot && o.reduce.is_none())
     }
 
     unsafe fn elements_inner(&mut self, from: usize, to: usize) {

@@ -9,6 +9,7 @@
 use super::BLOCK;
 use super::builder::{Code, Instr, Slot};
 use super::convert;
+use super::join::{Formula, Side};
 use super::kinds::{BinaryKind as B, Class, CompareKind as C, UnaryKind as U};
 use super::reduce::by_class;
 use crate::dtype::{DType, bf16, f16};
@@ -97,6 +98,10 @@ unsafe fn run_with<const FMA: bool>(instrs: &[Instr], t: &Tile<'_>) {
             match &i.code {
                 Code::Unary(k, Class::F32) => unary_f32::<FMA>(*k, i, t),
                 Code::Binary(k, Class::F32) => binary_f32::<FMA>(*k, i, t),
+                Code::Pair(first, second, side) => pair(*first, *second, *side, i, t),
+                Code::Formula(Formula::Lerp) => map3(i, t, |a, b, c| a + (b - a) * c),
+                Code::Formula(Formula::LerpSquare) => map3(i, t, |a, b, c| a + (b * b - a) * c),
+                Code::Formula(Formula::Descend) => descend(i, t),
                 Code::Binary(k, Class::U32) => binary_int::<u32>(*k, i, t),
                 Code::Compare(k, class) => by_class!(class, T => compare::<T>(*k, i, t)),
                 Code::Select(class) if class.size() == 4 => select(i, t, |p| (p as u32).wrapping_neg()),
@@ -306,6 +311,49 @@ unsafe fn binary_f32<const FMA: bool>(kind: B, i: &Instr, t: &Tile<'_>) {
             B::Atan2 => map2::<f32, f32>(i, t, |a, b| math::atan2::<FMA>(a, b)),
             _ => unreachable!("a bit function of floats"),
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn map3(i: &Instr, t: &Tile<'_>, f: impl Fn(f32, f32, f32) -> f32) {
+    // SAFETY: as in `run_with`.
+    let (d, a, b, c) = unsafe {
+        (t.write::<f32>(i.dst), t.read::<f32>(i.args[0]), t.read::<f32>(i.args[1]), t.read::<f32>(i.args[2]))
+    };
+    for (((d, a), b), c) in d.iter_mut().zip(a).zip(b).zip(c) {
+        *d = f(*a, *b, *c);
+    }
+}
+
+#[inline(always)]
+unsafe fn descend(i: &Instr, t: &Tile<'_>) {
+    // SAFETY: as in `run_with`.
+    let (d, [w, m, rate, v, epsilon]) = unsafe { (t.write::<f32>(i.dst), i.args.map(|a| t.read::<f32>(a))) };
+    for (((((d, w), m), rate), v), epsilon) in d.iter_mut().zip(w).zip(m).zip(rate).zip(v).zip(epsilon) {
+        *d = w - m * rate / (v.sqrt() + epsilon);
+    }
+}
+
+#[inline(always)]
+unsafe fn pair(first: B, second: B, side: Side, i: &Instr, t: &Tile<'_>) {
+    macro_rules! each {
+        ($($first:ident($f:tt): $($second:ident($s:tt))*;)*) => {
+            match (first, second, side) {
+                $($(
+                    // SAFETY: as in `run_with`.
+                    (B::$first, B::$second, Side::Left) => unsafe { map3(i, t, |a, b, c| (a $f b) $s c) },
+                    // SAFETY: as in `run_with`.
+                    (B::$first, B::$second, Side::Right) => unsafe { map3(i, t, |a, b, c| c $s (a $f b)) },
+                )*)*
+                _ => unreachable!("pairs are of plain arithmetic"),
+            }
+        };
+    }
+    each! {
+        Add(+): Add(+) Subtract(-) Multiply(*) Divide(/);
+        Subtract(-): Add(+) Subtract(-) Multiply(*) Divide(/);
+        Multiply(*): Add(+) Subtract(-) Multiply(*) Divide(/);
+        Divide(/): Add(+) Subtract(-) Multiply(*) Divide(/);
     }
 }
 

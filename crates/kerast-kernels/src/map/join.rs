@@ -1,0 +1,101 @@
+//! Arithmetic of several steps as one instruction, one pass over the tile. The operations and their order stay, and so do the bits.
+
+use super::builder::{Code, MOST, Value};
+use super::kinds::{BinaryKind as B, Class, UnaryKind};
+
+/// Which operand of the second function of a pair the first function's value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// What optimizers and moving averages compute again and again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Formula {
+    /// `a + (b - a) c`: a moving average.
+    Lerp,
+    /// `a + (b b - a) c`: a moving average of squares.
+    LerpSquare,
+    /// `w - m a / (√v + e)`: Adam's step.
+    Descend,
+}
+
+/// Joins instructions whose values nobody else reads.
+pub(super) fn join(values: &mut [Value], outputs: &[usize]) {
+    let mut uses = vec![0; values.len()];
+    for v in values.iter() {
+        if let Value::Instr(_, args, count, _) = v {
+            args[..*count].iter().for_each(|&a| uses[a] += 1);
+        }
+    }
+    outputs.iter().for_each(|&v| uses[v] += 2);
+    // Long pieces first: a pair would take a part of them away.
+    for rule in [formula, pair] {
+        for i in 0..values.len() {
+            if let Some((code, args, count, gone)) = rule(&Chain { values, uses: &uses }, i) {
+                values[i] = Value::Instr(code, args, count, Class::F32);
+                gone.into_iter().flatten().for_each(|g| values[g] = Value::Gone);
+            }
+        }
+    }
+}
+
+type Joined = (Code, [usize; MOST], usize, [Option<usize>; 4]);
+
+struct Chain<'a> {
+    values: &'a [Value],
+    uses: &'a [usize],
+}
+
+impl Chain<'_> {
+    /// The operands of value `i`, if it is this function of f32 values.
+    fn binary(&self, i: usize, kind: B) -> Option<(usize, usize)> {
+        match &self.values[i] {
+            Value::Instr(Code::Binary(k, Class::F32), args, ..) if *k == kind => Some((args[0], args[1])),
+            _ => None,
+        }
+    }
+
+    /// As `binary`, for a value that is used once.
+    fn inner(&self, i: usize, kind: B) -> Option<(usize, usize)> {
+        self.binary(i, kind).filter(|_| self.uses[i] == 1)
+    }
+}
+
+fn formula(c: &Chain<'_>, i: usize) -> Option<Joined> {
+    if let Some((a, product)) = c.binary(i, B::Add) {
+        let (difference, factor) = c.inner(product, B::Multiply)?;
+        let (b, minus) = c.inner(difference, B::Subtract)?;
+        if minus != a {
+            return None;
+        }
+        let square = c.inner(b, B::Multiply).filter(|(x, y)| x == y);
+        let code = if square.is_some() { Formula::LerpSquare } else { Formula::Lerp };
+        let gone = [Some(product), Some(difference), square.map(|_| b), None];
+        return Some((Code::Formula(code), [a, square.map_or(b, |s| s.0), factor, 0, 0], 3, gone));
+    }
+    let (w, quotient) = c.binary(i, B::Subtract)?;
+    let (above, below) = c.inner(quotient, B::Divide)?;
+    let (m, rate) = c.inner(above, B::Multiply)?;
+    let (root, epsilon) = c.inner(below, B::Add)?;
+    match &c.values[root] {
+        Value::Instr(Code::Unary(UnaryKind::Sqrt, Class::F32), v, ..) if c.uses[root] == 1 => {
+            let gone = [Some(quotient), Some(above), Some(below), Some(root)];
+            Some((Code::Formula(Formula::Descend), [w, m, rate, v[0], epsilon], 5, gone))
+        }
+        _ => None,
+    }
+}
+
+fn pair(c: &Chain<'_>, i: usize) -> Option<Joined> {
+    let plain = |i: usize| match &c.values[i] {
+        Value::Instr(Code::Binary(k, Class::F32), args, ..) if k.is_plain() => Some((*k, *args)),
+        _ => None,
+    };
+    let (second, args) = plain(i)?;
+    [(args[0], args[1], Side::Left), (args[1], args[0], Side::Right)].into_iter().find_map(|(inner, other, side)| {
+        let (first, [a, b, ..]) = plain(inner).filter(|_| c.uses[inner] == 1)?;
+        Some((Code::Pair(first, second, side), [a, b, other, 0, 0], 3, [Some(inner), None, None, None]))
+    })
+}
