@@ -334,6 +334,11 @@ impl Session {
         &self.program
     }
 
+    /// The threads that it runs on.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// Gives buffer `slot` (counted from 0) to the session. The buffer must be as long as declared.
     pub fn put(&mut self, slot: usize, buffer: Buffer) {
         assert_eq!(buffer.len(), self.program.slots[slot].bytes, "slot {slot}: wrong length");

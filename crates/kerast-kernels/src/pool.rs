@@ -30,25 +30,32 @@ type Task<'a> = dyn Fn(usize) + Sync + 'a;
 #[repr(align(128))]
 struct Line<T>(T);
 
-struct Shared {
+/// One job on offer: its ticket, its finished tasks, its closure.
+struct Job {
     ticket: Line<AtomicU64>,
     done: Line<AtomicUsize>,
     task: UnsafeCell<Option<*const Task<'static>>>,
-    sleeping: Vec<Line<AtomicBool>>,
     /// Held by the caller whose job is on the ticket.
     busy: AtomicBool,
-    stop: AtomicBool,
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 // SAFETY: `task` is written only by the holder of `busy` while no task of an earlier job is running, and read only by
 // threads that hold a task of the current job; the ticket's release store and acquire `fetch_add` order the two.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Job {}
 // SAFETY: the pointer in `task` is to a `Sync` closure.
-unsafe impl Send for Shared {}
+unsafe impl Send for Job {}
 
-impl Shared {
-    /// Takes the next task of the current job.
+impl Job {
+    fn new() -> Job {
+        Job {
+            ticket: Line(AtomicU64::new(0)),
+            done: Line(AtomicUsize::new(0)),
+            task: UnsafeCell::new(None),
+            busy: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the next task.
     fn take(&self) -> Option<usize> {
         let ticket = self.ticket.0.load(Ordering::Acquire);
         if !unfinished(ticket) {
@@ -58,6 +65,45 @@ impl Shared {
         unfinished(ticket).then_some((ticket & MASK) as usize)
     }
 
+    /// Offers `ntasks` tasks, at most [`MOST`], to all threads.
+    ///
+    /// # Safety
+    /// The caller holds `busy`, all tasks of the job before are finished, and `task` lives until all of this one's are.
+    unsafe fn publish(&self, ntasks: usize, task: &Task<'_>) {
+        // SAFETY: only the lifetime changes; the caller vouches for it.
+        let erased = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
+        // SAFETY: nobody else reads or writes the cell: see above.
+        unsafe { *self.task.get() = Some(erased) };
+        self.done.0.store(0, Ordering::Relaxed);
+        let epoch = (self.ticket.0.load(Ordering::Relaxed) >> (2 * BITS)).wrapping_add(1);
+        self.ticket.0.store(epoch << (2 * BITS) | (ntasks as u64) << BITS, Ordering::SeqCst);
+    }
+
+    /// Waits until `ntasks` tasks, `mine` of them by the caller, are finished.
+    fn wait(&self, ntasks: usize, mine: usize) {
+        let mut waits = 0;
+        while self.done.0.load(Ordering::Acquire) + mine < ntasks {
+            waits += 1;
+            if waits < WAITS {
+                std::hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+struct Shared {
+    /// What callers wait for.
+    job: Job,
+    /// What is done by threads that have nothing else to do.
+    beside: Job,
+    sleeping: Vec<Line<AtomicBool>>,
+    stop: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Shared {
     /// Runs a task and keeps the first panic.
     fn call(&self, task: &Task<'_>, index: usize) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(index))) {
@@ -70,18 +116,29 @@ impl Shared {
         }
     }
 
+    /// Does one task of a job that has one to give.
+    fn help(&self, job: &Job) -> bool {
+        let Some(index) = job.take() else { return false };
+        // SAFETY: this thread holds an unfinished task, so the job's caller has not returned: the closure lives and `task` is not
+        // written before `done` is counted up.
+        if let Some(task) = unsafe { *job.task.get() } {
+            // SAFETY: as above.
+            self.call(unsafe { &*task }, index);
+        }
+        job.done.0.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    fn idle(&self) -> bool {
+        !unfinished(self.job.ticket.0.load(Ordering::SeqCst))
+            && !unfinished(self.beside.ticket.0.load(Ordering::SeqCst))
+    }
+
     fn work(&self, worker: usize) {
         let sleeping = &self.sleeping[worker].0;
         let mut idle = 0;
         while !self.stop.load(Ordering::SeqCst) {
-            if let Some(index) = self.take() {
-                // SAFETY: this thread holds an unfinished task, so the job's caller is still inside `run`: the closure
-                // lives and `task` is not written before `done` is counted up.
-                if let Some(task) = unsafe { *self.task.get() } {
-                    // SAFETY: as above.
-                    self.call(unsafe { &*task }, index);
-                }
-                self.done.0.fetch_add(1, Ordering::AcqRel);
+            if self.help(&self.job) || self.help(&self.beside) {
                 idle = 0;
             } else if idle < SPINS {
                 idle += 1;
@@ -90,7 +147,7 @@ impl Shared {
                 // The flag goes up before the last look and callers look at it after they publish: one of the two sees
                 // the other.
                 sleeping.store(true, Ordering::SeqCst);
-                if !unfinished(self.ticket.0.load(Ordering::SeqCst)) && !self.stop.load(Ordering::SeqCst) {
+                if self.idle() && !self.stop.load(Ordering::SeqCst) {
                     thread::park();
                 }
                 sleeping.store(false, Ordering::SeqCst);
@@ -117,11 +174,9 @@ impl Pool {
     pub fn new(threads: usize) -> Pool {
         let wanted = if cfg!(target_arch = "wasm32") { 0 } else { threads.saturating_sub(1) };
         let shared = Arc::new(Shared {
-            ticket: Line(AtomicU64::new(0)),
-            done: Line(AtomicUsize::new(0)),
-            task: UnsafeCell::new(None),
+            job: Job::new(),
+            beside: Job::new(),
             sleeping: (0..wanted).map(|_| Line(AtomicBool::new(false))).collect(),
-            busy: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
@@ -150,7 +205,7 @@ impl Pool {
     /// While a job is under way, further calls, from inside a task or from another thread, do their tasks one by one on
     /// the thread that calls. A panic in a task reaches the caller after the other tasks have finished.
     pub fn run(&self, ntasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        if ntasks <= 1 || self.workers.is_empty() || self.shared.busy.swap(true, Ordering::Acquire) {
+        if ntasks <= 1 || self.workers.is_empty() || self.shared.job.busy.swap(true, Ordering::Acquire) {
             return (0..ntasks).for_each(task);
         }
         for first in (0..ntasks).step_by(MOST) {
@@ -161,43 +216,66 @@ impl Pool {
                 self.share(count, &|i| task(first + i));
             }
         }
-        let panic = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.shared.busy.store(false, Ordering::Release);
-        if let Some(payload) = panic {
+        self.shared.job.busy.store(false, Ordering::Release);
+        self.rethrow();
+    }
+
+    /// Calls `work` on this thread, and `task(0) … task(ntasks - 1)` on threads that `work` leaves idle; what nobody has begun when `work`
+    /// is over, this thread does. Tasks should be short: a thread that is on one joins `work`'s own jobs late.
+    pub fn run_beside<T>(&self, ntasks: usize, task: &(dyn Fn(usize) + Sync), work: impl FnOnce() -> T) -> T {
+        let job = &self.shared.beside;
+        if ntasks == 0 || ntasks > MOST || self.workers.is_empty() || job.busy.swap(true, Ordering::Acquire) {
+            let made = work();
+            (0..ntasks).for_each(task);
+            return made;
+        }
+        // SAFETY: `busy` is held; this function does not return, nor unwind, before all tasks are finished.
+        unsafe { job.publish(ntasks, task) };
+        self.wake(ntasks);
+        let made = catch_unwind(AssertUnwindSafe(work));
+        let mut mine = 0;
+        while let Some(index) = job.take() {
+            self.shared.call(task, index);
+            mine += 1;
+        }
+        job.wait(ntasks, mine);
+        job.busy.store(false, Ordering::Release);
+        match made {
+            Ok(made) => {
+                self.rethrow();
+                made
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn rethrow(&self) {
+        if let Some(payload) = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take() {
             resume_unwind(payload);
+        }
+    }
+
+    /// Wakes as many sleeping workers as there may be tasks for.
+    fn wake(&self, tasks: usize) {
+        for (worker, sleeping) in self.workers.iter().zip(&self.shared.sleeping).take(tasks) {
+            if sleeping.0.load(Ordering::SeqCst) && sleeping.0.swap(false, Ordering::SeqCst) {
+                worker.thread().unpark();
+            }
         }
     }
 
     /// Publishes one job of at most [`MOST`] tasks and takes part in it. The caller holds `busy`. Does not unwind.
     fn share(&self, ntasks: usize, task: &Task<'_>) {
-        let s = &*self.shared;
-        // SAFETY: only the lifetime changes. No thread follows the pointer after this function has seen all tasks
-        // finished.
-        let erased = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
-        // SAFETY: `busy` is held and the job before is finished, so nobody else reads or writes the cell.
-        unsafe { *s.task.get() = Some(erased) };
-        s.done.0.store(0, Ordering::Relaxed);
-        let epoch = (s.ticket.0.load(Ordering::Relaxed) >> (2 * BITS)).wrapping_add(1);
-        s.ticket.0.store(epoch << (2 * BITS) | (ntasks as u64) << BITS, Ordering::SeqCst);
-        for (worker, sleeping) in self.workers.iter().zip(&s.sleeping).take(ntasks - 1) {
-            if sleeping.0.load(Ordering::SeqCst) && sleeping.0.swap(false, Ordering::SeqCst) {
-                worker.thread().unpark();
-            }
-        }
+        let job = &self.shared.job;
+        // SAFETY: `busy` is held; this function does not return, nor unwind, before all tasks are finished.
+        unsafe { job.publish(ntasks, task) };
+        self.wake(ntasks - 1);
         let mut mine = 0;
-        while let Some(index) = s.take() {
-            s.call(task, index);
+        while let Some(index) = job.take() {
+            self.shared.call(task, index);
             mine += 1;
         }
-        let mut waits = 0;
-        while s.done.0.load(Ordering::Acquire) + mine < ntasks {
-            waits += 1;
-            if waits < WAITS {
-                std::hint::spin_loop();
-            } else {
-                thread::yield_now();
-            }
-        }
+        job.wait(ntasks, mine);
     }
 }
 
@@ -255,6 +333,25 @@ mod tests {
         for _ in 0..5 {
             thread::sleep(Duration::from_millis(20));
             assert_eq!(sum_of(&pool, 10), 55);
+        }
+    }
+
+    #[test]
+    fn work_beside_work() {
+        for threads in [1, 2, 3] {
+            let pool = Pool::new(threads);
+            for ntasks in [0, 1, 5, 40] {
+                let beside = AtomicUsize::new(0);
+                let task = |i: usize| {
+                    beside.fetch_add(i + 1, Ordering::Relaxed);
+                };
+                let sum = pool.run_beside(ntasks, &task, || (0..20).map(|n| sum_of(&pool, n)).sum::<usize>());
+                assert_eq!(sum, (0..20).map(|n| n * (n + 1) / 2).sum::<usize>());
+                assert_eq!(beside.into_inner(), ntasks * (ntasks + 1) / 2);
+            }
+            let caught = catch_unwind(AssertUnwindSafe(|| pool.run_beside(3, &|_| {}, || panic!("work"))));
+            assert!(caught.is_err());
+            assert_eq!(sum_of(&pool, 8), 36);
         }
     }
 

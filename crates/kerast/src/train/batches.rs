@@ -19,6 +19,11 @@ impl Samples {
         self.x.first().map_or(0, |t| t.shape().first().copied().unwrap_or(0))
     }
 
+    /// All arrays, in the order of a step's parameters.
+    pub(crate) fn arrays(&self) -> impl Iterator<Item = &Tensor> {
+        self.x.iter().chain(&self.y).chain(self.weights.iter().flatten())
+    }
+
     /// Samples `from .. to`.
     pub(crate) fn range(&self, from: usize, to: usize) -> Result<Samples> {
         let cut = |t: &Tensor| rows(t, from, to);

@@ -4,15 +4,12 @@ use super::arrays::{Arrays, IntoArrays};
 use super::batches::{self, Samples};
 use super::dataset::Dataset;
 use super::history::{History, Logs};
-use super::program::Array;
 use super::step::{Mode, Signature};
 use crate::callbacks::{Callback, Control};
 use crate::models::{Model, OutputRules};
 use crate::progress::Progress;
 use crate::{Error, ErrorKind, Result, Tensor};
 use kerast_graph::Type;
-use kerast_graph::backend::cpu;
-use kerast_kernels::rows::take_rows;
 
 /// The training data as given.
 enum Given {
@@ -323,8 +320,10 @@ impl Session<'_> {
         let order = batches::order(n, self.shuffle, crate::seed(), epoch);
         progress.epoch_begin(epoch, steps);
         let watched = self.callbacks.iter().any(|c| c.watches_batches());
-        let pool = cpu::pool(self.model.threads);
         let (rules, network) = (rules(self.model)?, self.model.network()?);
+        let rows = |step: usize| &order[(step * self.batch).min(n)..((step + 1) * self.batch).min(n)];
+        // Rows of the batch that the present program is for.
+        let mut count = 0;
         for step in 0..steps.unwrap_or(usize::MAX) {
             let made = match stream.as_mut().map(Iterator::next) {
                 None => None,
@@ -334,36 +333,35 @@ impl Session<'_> {
                     Some(batches::samples(&network, &rules, &x, &y, None, &[]).map_err(|e| e.fact("batch", step))?)
                 }
             };
-            let (data, rows) = match (&made, &self.train) {
-                (Some(batch), _) => (batch, &[][..]),
-                (None, Source::Arrays(all)) => (all, &order[step * self.batch..((step + 1) * self.batch).min(n)]),
+            let data = match (&made, &self.train) {
+                (Some(batch), _) | (None, Source::Arrays(batch)) => batch,
                 (None, Source::Stream(_)) => break,
             };
-            let count = if made.is_some() { data.len() } else { rows.len() };
-            let program = self.model.program(signature(data, count, Mode::Train))?;
-            if *current != Some(program) {
-                let fresh = current.is_none();
-                if let Some(before) = current.take() {
-                    self.model.leave(before)?;
+            let wanted = if made.is_some() { data.len() } else { rows(step).len() };
+            let program = match *current {
+                Some(same) if count == wanted && made.is_none() => same,
+                _ => {
+                    let program = self.model.program(signature(data, wanted, Mode::Train))?;
+                    if *current != Some(program) {
+                        let fresh = current.is_none();
+                        if let Some(before) = current.take() {
+                            self.model.leave(before)?;
+                        }
+                        self.model.enter(program, fresh)?;
+                        *current = Some(program);
+                    }
+                    count = wanted;
+                    program
                 }
-                self.model.enter(program, fresh)?;
-                *current = Some(program);
-            }
+            };
             let rate = self.model.learning_rate()? as f32;
             let runner = self.model.runner(program);
             match made.is_some() {
                 true => runner.step(rate, &data.x, &data.y, &data.weights)?,
-                false => runner.step_in_place(rate, |which, out| {
-                    let source = match which {
-                        Array::X(i) => &data.x[i],
-                        Array::Y(i) => &data.y[i],
-                        Array::Weight(i) => match &data.weights[i] {
-                            Some(w) => w,
-                            None => return,
-                        },
-                    };
-                    take_rows(source.bytes(), source.bytes().len() / n, rows, out, &pool);
-                })?,
+                false => {
+                    let next = if steps == Some(step + 1) { &[][..] } else { rows(step + 1) };
+                    runner.step_rows(rate, data, rows(step), next)?
+                }
             }
             if let Some(c) = &mut self.model.compiled {
                 c.updates += 1;
@@ -408,6 +406,7 @@ pub(crate) fn signature(data: &Samples, rows: usize, mode: Mode) -> Signature {
 /// Loss and metrics over all samples.
 pub(crate) fn measure(model: &mut Model, data: &Samples, batch: usize) -> Result<Logs> {
     let n = data.len();
+    let all: Vec<usize> = (0..n).collect();
     let mut current: Option<usize> = None;
     for from in (0..n).step_by(batch) {
         let to = (from + batch).min(n);
@@ -419,18 +418,7 @@ pub(crate) fn measure(model: &mut Model, data: &Samples, batch: usize) -> Result
             model.enter(program, current.is_none())?;
             current = Some(program);
         }
-        model.runner(program).step_in_place(0.0, |which, out| {
-            let source = match which {
-                Array::X(i) => &data.x[i],
-                Array::Y(i) => &data.y[i],
-                Array::Weight(i) => match &data.weights[i] {
-                    Some(w) => w,
-                    None => return,
-                },
-            };
-            let row = source.bytes().len() / n;
-            out.copy_from_slice(&source.bytes()[from * row..to * row]);
-        })?;
+        model.runner(program).step_rows(0.0, data, &all[from..to], &all[to..(to + batch).min(n)])?;
     }
     match current {
         Some(program) => {

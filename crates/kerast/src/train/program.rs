@@ -3,12 +3,15 @@
 //! A program is compiled once per shape of a batch and kept. While it runs, the state (weights, optimizer, metrics, random key) lies in
 //! its memory and is updated in place; [`Runner::leave`] hands it back, by moving buffers.
 
+use super::batches::Samples;
 use super::step::{self, Recipe, Signature, StepGraph};
 use crate::layers::Variable;
 use crate::models::Model;
 use crate::optimizers::StateVariable;
 use crate::{DType, Error, ErrorKind, Result, Tensor};
 use kerast_graph::backend::cpu::{self, Run};
+use kerast_kernels::buffer::Buffer;
+use kerast_kernels::rows::{Take, take_rows, take_rows_beside};
 
 /// The programs of a model, by signature.
 #[derive(Default)]
@@ -37,7 +40,13 @@ pub(crate) struct Runner {
     variables: Vec<Variable>,
     donated: Vec<bool>,
     inside: bool,
+    /// Memory for the arrays of the next step, and whether they are in it.
+    spare: Vec<Buffer>,
+    ready: bool,
 }
+
+/// Bytes of a batch from which on it is copied while the step before it runs.
+const LARGE: usize = 64 * 1024;
 
 impl Model {
     /// The program for data of this signature: found, or compiled now. Returns its number.
@@ -65,7 +74,16 @@ impl Model {
         let run = executable.run(cpu::pool(self.threads))?;
         let count = executable.parameter_types().count();
         let donated = (0..count).map(|i| graph.donations.iter().any(|d| d.parameter == i)).collect();
-        self.programs.runners.push(Runner { signature, graph, run, variables, donated, inside: false });
+        self.programs.runners.push(Runner {
+            signature,
+            graph,
+            run,
+            variables,
+            donated,
+            inside: false,
+            spare: vec![],
+            ready: false,
+        });
         Ok(self.programs.runners.len() - 1)
     }
 
@@ -130,6 +148,7 @@ impl Runner {
 
     fn enter(&mut self, key: Tensor, metrics: Vec<Tensor>, optimizer: Option<Vec<Tensor>>) -> Result<()> {
         let at = self.graph.at;
+        self.ready = false;
         for (i, v) in self.variables.iter().enumerate() {
             match self.donated[i] {
                 true => self.run.put(i, v.take()?)?,
@@ -193,21 +212,21 @@ impl Runner {
         Ok(())
     }
 
-    /// Runs one step on rows gathered into the program's own memory: `fill` gets the buffer of each array.
-    pub(crate) fn step_in_place(&mut self, rate: f32, mut fill: impl FnMut(Array, &mut [u8])) -> Result<()> {
+    /// Runs one step on rows `rows` of the data, copied into the program's own memory. Rows `next`, those of the following step, are
+    /// copied meanwhile by threads that the step leaves idle, where that pays.
+    pub(crate) fn step_rows(&mut self, rate: f32, data: &Samples, rows: &[usize], next: &[usize]) -> Result<()> {
         let at = self.graph.at;
-        let s = &self.signature;
-        let kinds = (0..s.x.len()).map(|i| (Array::X(i), at.x + i));
-        let kinds = kinds.chain((0..s.y.len()).map(|i| (Array::Y(i), at.y + i)));
-        let weighted = s.weights.iter().enumerate().filter(|(_, w)| w.is_some()).enumerate();
-        let kinds = kinds.chain(weighted.map(|(k, (i, _))| (Array::Weight(i), at.weights + k)));
-        let kinds: Vec<(Array, usize)> = kinds.collect();
-        for (which, parameter) in kinds {
-            if self.run.parameter_mut(parameter).is_none() {
-                self.run.own(parameter)?;
+        let pool = self.run.pool().clone();
+        for (k, t) in data.arrays().enumerate() {
+            if self.ready {
+                self.run.exchange(at.x + k, &mut self.spare[k])?;
+                continue;
             }
-            if let Some(buffer) = self.run.parameter_mut(parameter) {
-                fill(which, buffer.as_mut_bytes());
+            if self.run.parameter_mut(at.x + k).is_none() {
+                self.run.own(at.x + k)?;
+            }
+            if let Some(buffer) = self.run.parameter_mut(at.x + k) {
+                take_rows(t.bytes(), row_bytes(t), rows, buffer.as_mut_bytes(), &pool);
             }
         }
         if let Some(b) = self.run.parameter_mut(at.rate)
@@ -215,7 +234,19 @@ impl Runner {
         {
             *r = rate;
         }
-        self.run.run();
+        let bytes: usize = data.arrays().map(|t| row_bytes(t) * next.len()).sum();
+        self.ready = next.len() == rows.len() && bytes >= LARGE && pool.threads() > 1;
+        if !self.ready {
+            self.run.run();
+            return Ok(());
+        }
+        if self.spare.is_empty() {
+            self.spare = data.arrays().map(|t| Buffer::zeroed(row_bytes(t) * next.len())).collect();
+        }
+        let run = &mut self.run;
+        let takes = data.arrays().zip(&mut self.spare);
+        let takes = takes.map(|(t, b)| Take { source: t.bytes(), row: row_bytes(t), out: b.as_mut_bytes() });
+        take_rows_beside(&mut takes.collect::<Vec<_>>(), next, &pool, || run.run());
         Ok(())
     }
 
@@ -254,12 +285,9 @@ impl Runner {
     }
 }
 
-/// One of the arrays of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Array {
-    X(usize),
-    Y(usize),
-    Weight(usize),
+/// Bytes of one sample.
+fn row_bytes(t: &Tensor) -> usize {
+    t.bytes().len() / t.shape().first().copied().unwrap_or(1).max(1)
 }
 
 fn filled(dtype: DType, shape: &[usize], value: f64) -> Result<Tensor> {

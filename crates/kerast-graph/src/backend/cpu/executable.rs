@@ -144,6 +144,15 @@ impl Run {
         Ok(())
     }
 
+    /// Swaps the memory of a parameter that the program owns with another of the same length.
+    pub fn exchange(&mut self, parameter: usize, other: &mut Buffer) -> Result<()> {
+        let slot = self.executable.parameters[parameter].0;
+        let unfit = || Error::new(ErrorKind::Internal, format!("parameter {parameter} cannot be exchanged"));
+        let own = self.session.take(slot).filter(|b| b.len() == other.len()).ok_or_else(unfit)?;
+        self.session.put(slot, std::mem::replace(other, own));
+        Ok(())
+    }
+
     /// Runs the program. Every donated parameter must have been set.
     pub fn run(&mut self) {
         self.session.run();
@@ -159,6 +168,11 @@ impl Run {
     pub fn result_buffer(&self, result: usize) -> Result<&Buffer> {
         let missing = || Error::new(ErrorKind::Internal, format!("result {result} is not in the program"));
         self.session.buffer(self.executable.results[result].0).ok_or_else(missing)
+    }
+
+    /// The threads that it runs on.
+    pub fn pool(&self) -> &Arc<Pool> {
+        self.session.pool()
     }
 
     /// The compiled graph.
