@@ -25,7 +25,7 @@ fn run(case: &Case) -> Outcome {
         "initializer" => small::initializer(case),
         "alias" => small::alias(case),
         "random_layer" => small::random_layer(case),
-        "layer" => files::layer(case),
+        "layer" | "op" => files::layer(case),
         "model" => files::model(case),
         "fit" => files::fit(case),
         other => Outcome::Skipped(format!("kind {other}")),

@@ -1,5 +1,6 @@
 //! What `call` sees: its weights, whether it trains, masks, random numbers.
 
+use super::arguments::Arguments;
 use super::cell::{LayerCell, Step};
 use crate::regularizers::Regularizer;
 use crate::{Error, ErrorKind, Result};
@@ -14,6 +15,7 @@ pub struct Call<'a> {
     pub(crate) step: &'a mut Step,
     pub(crate) prefix: String,
     pub(crate) masks: Vec<Option<Var>>,
+    pub(crate) arguments: Arguments<Var>,
     pub(crate) out_masks: Option<Masks>,
 }
 
@@ -110,6 +112,11 @@ impl Call<'_> {
         self.step.key().random_normal(stream, shape)
     }
 
+    /// What the call was given beside its inputs.
+    pub fn arguments(&self) -> &Arguments<Var> {
+        &self.arguments
+    }
+
     /// The mask of input `i`: bool, true where the data count; `None`: everything counts.
     pub fn mask(&self, i: usize) -> Option<&Var> {
         self.masks.get(i).and_then(Option::as_ref)
@@ -133,7 +140,8 @@ impl Call<'_> {
         call: impl FnOnce(&mut Call<'_>) -> Result<Vec<Var>>,
     ) -> Result<(Vec<Var>, Option<Masks>)> {
         let prefix = format!("{}{attribute}/", self.prefix);
-        let mut inner = Call { cell: self.cell, step: self.step, prefix, masks, out_masks: None };
+        let mut inner =
+            Call { cell: self.cell, step: self.step, prefix, masks, arguments: Arguments::default(), out_masks: None };
         let outputs = call(&mut inner)?;
         Ok((outputs, inner.out_masks))
     }

@@ -2,6 +2,7 @@
 //!
 //! Cells and variables are shared: the same layer in two models has the same weights.
 
+use super::arguments::Arguments;
 use super::call::Call;
 use super::layer::{LayerRule, Shape};
 use super::names::auto_name;
@@ -297,6 +298,7 @@ impl LayerCell {
         step: &mut Step,
         inputs: &[Var],
         masks: &[Option<Var>],
+        arguments: Arguments<Var>,
     ) -> Result<(Vec<Var>, Vec<Option<Var>>)> {
         let trace = step.trace.clone();
         let compute = self.rule.base().dtype.compute()?;
@@ -304,9 +306,16 @@ impl LayerCell {
             // Floats come in the layer's compute type, as Keras' autocast does.
             let cast: Vec<Var> = inputs
                 .iter()
-                .map(|x| if x.dtype().is_float() && compute.is_float() { x.convert(compute) } else { x.clone() })
+                .map(|x| {
+                    if self.rule.autocasts() && x.dtype().is_float() && compute.is_float() {
+                        x.convert(compute)
+                    } else {
+                        x.clone()
+                    }
+                })
                 .collect();
-            let mut cx = Call { cell: self, step, prefix: String::new(), masks: masks.to_vec(), out_masks: None };
+            let mut cx =
+                Call { cell: self, step, prefix: String::new(), masks: masks.to_vec(), arguments, out_masks: None };
             let outputs = self.rule.call_many(&mut cx, &cast)?;
             let masks = match cx.out_masks.take() {
                 Some(m) => m,

@@ -46,6 +46,27 @@ pub trait LayerRule: Config {
         false
     }
 
+    /// Whether several inputs are arguments of Keras' `call` one by one (query, value, key), not one list.
+    fn separate_inputs(&self) -> bool {
+        false
+    }
+
+    /// Whether masks of the inputs end here: layers called later with the same values see none.
+    fn consumes_masks(&self) -> bool {
+        false
+    }
+
+    /// Whether float inputs are brought to the layer's compute type.
+    fn autocasts(&self) -> bool {
+        true
+    }
+
+    /// How a file holds it, where that is not a class of `keras.layers` with its config.
+    fn written(&self, name: &str) -> Option<Value> {
+        let _ = name;
+        None
+    }
+
     /// The layers that this one is made of, if it is a model.
     fn as_model(&self) -> Option<&dyn super::cell::SubModel> {
         None

@@ -1,5 +1,7 @@
 //! Layers, in Keras' folders. [`LayerRule`] says what one is; [`layer!`] declares one.
 
+mod arguments;
+mod attention;
 mod call;
 pub mod cell;
 pub mod convolutional;
@@ -8,6 +10,7 @@ pub(crate) mod layer;
 pub mod merging;
 pub mod names;
 pub mod normalization;
+pub(crate) mod operations;
 pub mod pooling;
 mod registry;
 pub mod reshaping;
@@ -16,6 +19,8 @@ mod shapes;
 pub mod sizes;
 mod weights;
 
+pub use arguments::{Argument, Arguments};
+pub use attention::MultiHeadAttention;
 pub use call::{Call, Masks};
 pub use cell::{LayerRef, Variable};
 pub use convolutional::{Conv1D, Conv2D, Conv3D};

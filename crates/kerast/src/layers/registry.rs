@@ -42,6 +42,7 @@ static REGISTRY: LazyLock<Vec<Entry<dyn LayerRule>>> = LazyLock::new(|| {
         entry::<Gru>("GRU"),
         entry::<Bidirectional>("Bidirectional"),
         entry::<TimeDistributed>("TimeDistributed"),
+        entry::<MultiHeadAttention>("MultiHeadAttention"),
         entry::<Add>("Add"),
         entry::<Multiply>("Multiply"),
         entry::<Average>("Average"),

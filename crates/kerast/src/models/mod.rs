@@ -16,7 +16,7 @@ pub(crate) use network::{Network, Port, input_symbol};
 pub(crate) use serialize::{describe, model_json, parse_model};
 pub(crate) use summary::bytes_text;
 
-use crate::layers::{Base, LayerRef};
+use crate::layers::{Arguments, Base, LayerRef};
 use crate::{Error, ErrorKind, Result};
 use network::NetworkLayer;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) fn chain(cells: &[LayerRef]) -> Result<Network> {
     let input = input_of(first)?;
     let mut at = input.clone();
     for cell in rest {
-        let mut outputs = symbol::call(cell, &[at], None);
+        let mut outputs = symbol::call(cell, &[at], Arguments::default());
         if let Some(e) = &outputs[0].node.fault {
             return Err(e.clone());
         }
@@ -52,8 +52,13 @@ pub(crate) fn input_of(cell: &LayerRef) -> Result<Symbol> {
         None => return Err(cell.locate(Error::new(ErrorKind::Config, "not an input layer"), "")),
     };
     let dtype = cell.rule().base().dtype.compute()?;
-    let node =
-        symbol::Node { layer: cell.clone(), inputs: vec![], mask: None, outputs: vec![(shape, dtype)], fault: None };
+    let node = symbol::Node {
+        layer: cell.clone(),
+        inputs: vec![],
+        arguments: Arguments::default(),
+        outputs: vec![(shape, dtype)],
+        fault: None,
+    };
     Ok(Symbol { node: Arc::new(node), index: 0 })
 }
 

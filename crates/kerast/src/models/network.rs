@@ -3,7 +3,7 @@
 use super::symbol::{Node, Symbol};
 use crate::config::{Config, Json};
 use crate::layers::cell::{Step, SubModel};
-use crate::layers::{Base, Call, Input, LayerRef, LayerRule, Shape};
+use crate::layers::{Arguments, Base, Call, Input, LayerRef, LayerRule, Shape};
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::Var;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub(crate) struct Port {
 pub(crate) struct Use {
     pub(crate) layer: LayerRef,
     pub(crate) inputs: Vec<Port>,
-    pub(crate) mask: Option<Port>,
+    pub(crate) arguments: Arguments<Port>,
     pub(crate) outputs: Vec<(Shape, DType)>,
 }
 
@@ -71,7 +71,7 @@ impl Network {
             let waiting: Vec<Arc<Node>> = top
                 .inputs
                 .iter()
-                .chain(&top.mask)
+                .chain(top.arguments.values())
                 .filter(|s| !places.contains_key(&Arc::as_ptr(&s.node)))
                 .map(|s| s.node.clone())
                 .collect();
@@ -91,7 +91,7 @@ impl Network {
             let one = Use {
                 layer: top.layer.clone(),
                 inputs: top.inputs.iter().map(port).collect(),
-                mask: top.mask.as_ref().map(port),
+                arguments: top.arguments.map(port),
                 outputs: top.outputs.clone(),
             };
             places.insert(Arc::as_ptr(&top), self.uses.len());
@@ -127,7 +127,7 @@ impl Network {
         while let Some(n) = stack.pop() {
             if !std::mem::replace(&mut seen[n], true) {
                 met.push(n);
-                stack.extend(self.uses[n].inputs.iter().chain(&self.uses[n].mask).rev().map(|p| p.node));
+                stack.extend(self.uses[n].inputs.iter().chain(self.uses[n].arguments.values()).rev().map(|p| p.node));
             }
         }
         let mut index: HashMap<u64, usize> = HashMap::new();
@@ -142,7 +142,7 @@ impl Network {
             *layer = (*layer).max(of_use[n]);
             let here = *layer;
             of_use[n] = here;
-            for p in self.uses[n].inputs.iter().chain(&self.uses[n].mask) {
+            for p in self.uses[n].inputs.iter().chain(self.uses[n].arguments.values()) {
                 of_use[p.node] = of_use[p.node].max(here + 1);
             }
         }
@@ -200,11 +200,15 @@ impl Network {
             }
             let (xs, mut ms): (Vec<Var>, Vec<Option<Var>>) =
                 one.inputs.iter().map(|p| values[p.node][p.index].clone()).unzip();
-            if let (Some(p), Some(first)) = (one.mask, ms.first_mut()) {
-                *first = Some(values[p.node][p.index].0.convert(DType::Bool));
+            let arguments = one.arguments.map(|p| values[p.node][p.index].0.clone());
+            if let (Some(mask), Some(first)) = (arguments.tensor("mask"), ms.first_mut()) {
+                *first = Some(mask.convert(DType::Bool));
             }
-            let made = one.layer.invoke(step, &xs, &ms);
+            let made = one.layer.invoke(step, &xs, &ms, arguments);
             let (ys, ms) = made.map_err(|e| self.locate(n, &xs, e, inside))?;
+            if one.layer.rule().consumes_masks() {
+                one.inputs.iter().for_each(|p| values[p.node][p.index].1 = None);
+            }
             values[n] = ys.into_iter().zip(ms.into_iter().chain(std::iter::repeat(None))).collect();
         }
         Ok(self.outputs.iter().map(|p| values[p.node][p.index].clone()).unzip())
@@ -278,6 +282,7 @@ pub(crate) fn input_symbol(input: Input) -> Symbol {
         Ok(d) => (d, None),
         Err(e) => (DType::F32, Some(layer.locate(e, ""))),
     };
-    let node = Arc::new(Node { layer, inputs: vec![], mask: None, outputs: vec![(shape, dtype)], fault });
+    let node =
+        Arc::new(Node { layer, inputs: vec![], arguments: Arguments::default(), outputs: vec![(shape, dtype)], fault });
     Symbol { node, index: 0 }
 }

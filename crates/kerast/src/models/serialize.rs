@@ -3,7 +3,8 @@
 use super::network::{Network, Port};
 use super::symbol::{self, Symbol};
 use crate::config::{Field, Json, Object, wrong};
-use crate::layers::{Input, LayerRef, LayerRule, layer_json, show};
+use crate::layers::operations::{Operation, is_tensor};
+use crate::layers::{Arguments, Input, LayerRef, LayerRule, layer_json, show};
 use crate::{DType, Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -36,7 +37,10 @@ fn cell_json(layer: &LayerRef) -> Value {
             config.insert("name".into(), layer.name().into());
             json!({"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": null})
         }
-        _ => layer_json(layer.rule(), layer.name(), layer.trainable()),
+        _ => match layer.rule().written(layer.name()) {
+            Some(v) => return v,
+            None => layer_json(layer.rule(), layer.name(), layer.trainable()),
+        },
     };
     let shapes = layer.built_for();
     let input_shape = match shapes.as_slice() {
@@ -48,6 +52,19 @@ fn cell_json(layer: &LayerRef) -> Value {
         map.insert("build_config".into(), json!({ "input_shape": input_shape }));
     }
     v
+}
+
+/// Puts values in the places of an argument's tensors, in order.
+fn replace_tensors(v: &mut Value, next: &mut impl FnMut() -> Option<Value>) {
+    if is_tensor(v) {
+        if let Some(other) = next() {
+            *v = other;
+        }
+        return;
+    }
+    if let Value::Array(all) = v {
+        all.iter_mut().for_each(|v| replace_tensors(v, next));
+    }
 }
 
 /// Keras' config of a model, without its name.
@@ -67,8 +84,16 @@ pub(crate) fn network_config(network: &Network, sequential: bool) -> Json {
         let nodes = network.uses.iter().filter(|u| u.layer.id() == layer.id() && !u.inputs.is_empty());
         let inbound = nodes.map(|u| {
             let tensors: Vec<Value> = u.inputs.iter().map(|p| tensor(network, *p)).collect();
-            let args = if tensors.len() == 1 { tensors } else { vec![Value::Array(tensors)] };
-            let kwargs = u.mask.map_or_else(|| json!({}), |m| json!({"mask": tensor(network, m)}));
+            let separate = tensors.len() == 1 || layer.rule().separate_inputs();
+            let args = if separate { tensors } else { vec![Value::Array(tensors)] };
+            let mut kwargs = u.arguments.fixed.clone();
+            // The arguments of an operation, with its inputs in their places.
+            if let Some(mut given) = kwargs.remove("args") {
+                let mut inputs = u.inputs.iter();
+                replace_tensors(&mut given, &mut || inputs.next().map(|p| tensor(network, *p)));
+                return json!({"args": given, "kwargs": kwargs});
+            }
+            kwargs.extend(u.arguments.tensors.iter().map(|(n, p)| (n.clone(), tensor(network, *p))));
             json!({"args": args, "kwargs": kwargs})
         });
         let inbound: Vec<Value> = inbound.collect();
@@ -130,6 +155,9 @@ fn layer(v: &Value, depth: usize) -> Result<LayerRef> {
         let trainable = v.get("config").and_then(|c| c.get("trainable")).and_then(Value::as_bool).unwrap_or(true);
         return Ok(super::model_layer(parsed.name, parsed.sequential, parsed.network, trainable));
     }
+    if let Some(operation) = Operation::from_json(v) {
+        return Ok(LayerRef::new(Arc::new(operation.map_err(named)?)));
+    }
     let object = Object::<dyn LayerRule>::from_json(v).map_err(named)?;
     let rule = object.arc().map_err(named)?;
     let mut named_rule = rule;
@@ -187,22 +215,29 @@ fn places(v: &Value) -> Result<Vec<(String, usize, usize)>> {
 
 type Place = (String, usize, usize);
 
-/// The places that one use of a layer reads, in order, and the place of its mask if one is given as an argument.
-fn inbound(v: &Value) -> Result<(Vec<Place>, Option<Place>)> {
-    let (mut found, mut masks) = (vec![], vec![]);
+/// The places that one use of a layer reads, in order, and the arguments beside them. Masks are arguments; other values of the network
+/// that are given by name (`initial_state`, `key`) are inputs as if given by place.
+fn inbound(v: &Value) -> Result<(Vec<Place>, Arguments<Place>)> {
+    let (mut found, mut arguments) = (vec![], Arguments::default());
     match v {
         // Keras 3: {"args": […], "kwargs": {…}}
         Value::Object(o) if o.contains_key("args") => {
             collect(&o["args"], &mut found, 0)?;
             for (key, k) in o.get("kwargs").and_then(Value::as_object).into_iter().flatten() {
-                collect(k, if key == "mask" { &mut masks } else { &mut found }, 0)?;
+                let mut here = vec![];
+                collect(k, &mut here, 0)?;
+                match here.is_empty() {
+                    true => _ = arguments.fixed.insert(key.clone(), k.clone()),
+                    false if key.ends_with("mask") => arguments.tensors.push((key.clone(), here.swap_remove(0))),
+                    false => found.extend(here),
+                }
             }
         }
         // Keras 1 and 2: [[name, node, tensor, {}], …]
         Value::Array(a) => found.extend(a.iter().map(place).collect::<Result<Vec<_>>>()?),
         _ => return Err(wrong("an inbound node", v)),
     }
-    Ok((found, masks.into_iter().next()))
+    Ok((found, arguments))
 }
 
 fn collect(v: &Value, found: &mut Vec<(String, usize, usize)>, depth: usize) -> Result<()> {
@@ -225,7 +260,7 @@ fn collect(v: &Value, found: &mut Vec<(String, usize, usize)>, depth: usize) -> 
 fn functional(config: &Json, depth: usize) -> Result<Network> {
     let mut cells: HashMap<String, LayerRef> = HashMap::new();
     let mut made: HashMap<(String, usize), Vec<Symbol>> = HashMap::new();
-    let mut pending: Vec<(String, usize, Vec<Place>, Option<Place>)> = vec![];
+    let mut pending: Vec<(String, usize, Vec<Place>, Arguments<Place>)> = vec![];
     for v in layers(config)? {
         let cell = layer(v, depth)?;
         let name = v.get("name").and_then(Value::as_str).unwrap_or_else(|| cell.name()).to_string();
@@ -234,8 +269,11 @@ fn functional(config: &Json, depth: usize) -> Result<Network> {
             made.insert((name.clone(), 0), vec![super::input_of(&cell)?]);
         } else {
             for (i, n) in nodes.iter().enumerate() {
-                let (from, mask) = inbound(n).map_err(|e| e.layer(cell.title()))?;
-                pending.push((name.clone(), i, from, mask));
+                let (from, mut arguments) = inbound(n).map_err(|e| e.layer(cell.title()))?;
+                if cell.rule().written("").is_some() {
+                    arguments.fixed.insert("args".into(), n["args"].clone());
+                }
+                pending.push((name.clone(), i, from, arguments));
             }
         }
         if cells.insert(name.clone(), cell).is_some() {
@@ -245,23 +283,26 @@ fn functional(config: &Json, depth: usize) -> Result<Network> {
     while !pending.is_empty() {
         let before = pending.len();
         let mut rest = vec![];
-        for (name, index, from, mask) in pending {
-            if let Some(missing) = from.iter().chain(&mask).find(|f| !cells.contains_key(&f.0)) {
+        for (name, index, from, arguments) in pending {
+            if let Some(missing) = from.iter().chain(arguments.values()).find(|f| !cells.contains_key(&f.0)) {
                 return Err(Error::new(
                     ErrorKind::File,
                     format!("`{name}` reads from the layer `{}`, which does not exist", missing.0),
                 ));
             }
-            let ready = from.iter().chain(&mask).all(|f| made.contains_key(&(f.0.clone(), f.1)));
+            let ready = from.iter().chain(arguments.values()).all(|f| made.contains_key(&(f.0.clone(), f.1)));
             // Uses of one layer are numbered in order.
             let in_order = index == 0 || made.contains_key(&(name.clone(), index - 1));
             if !ready || !in_order {
-                rest.push((name, index, from, mask));
+                rest.push((name, index, from, arguments));
                 continue;
             }
             let inputs = from.iter().map(|f| symbol_at(&made, f)).collect::<Result<Vec<_>>>()?;
-            let mask = mask.map(|m| symbol_at(&made, &m)).transpose()?;
-            let outputs = symbol::call(&cells[&name], &inputs, mask);
+            let mut given = Arguments { fixed: arguments.fixed, tensors: vec![] };
+            for (argument, p) in arguments.tensors {
+                given.tensors.push((argument, symbol_at(&made, &p)?));
+            }
+            let outputs = symbol::call(&cells[&name], &inputs, given);
             if let Some(e) = outputs.first().and_then(|s| s.node.fault.clone()) {
                 return Err(e);
             }

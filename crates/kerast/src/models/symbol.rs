@@ -4,7 +4,7 @@
 //! that build a network need no `?`.
 
 use crate::layers::cell::Step;
-use crate::layers::{LayerRef, LayerRule, Shape, Variable};
+use crate::layers::{Argument, Arguments, LayerRef, LayerRule, Shape, Variable};
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::{Trace, Type, Var};
 use std::sync::Arc;
@@ -16,12 +16,21 @@ pub struct Symbol {
     pub(crate) index: usize,
 }
 
+/// What is known of a value: its shape and its element type.
+type Known = (Shape, DType);
+
+impl From<&Symbol> for Argument<Symbol> {
+    fn from(s: &Symbol) -> Self {
+        Argument::Tensor(s.clone())
+    }
+}
+
 /// One use of a layer.
 pub(crate) struct Node {
     pub(crate) layer: LayerRef,
     pub(crate) inputs: Vec<Symbol>,
-    /// A mask given as an argument of the call, in place of one that arrives with the input.
-    pub(crate) mask: Option<Symbol>,
+    /// What the call is given beside its inputs; a `mask` stands in place of one that arrives with the input.
+    pub(crate) arguments: Arguments<Symbol>,
     pub(crate) outputs: Vec<(Shape, DType)>,
     pub(crate) fault: Option<Error>,
 }
@@ -40,7 +49,7 @@ impl Symbol {
     /// This symbol through a layer: a shorthand for `layer.apply(&self)`.
     #[track_caller]
     pub fn through(&self, layer: impl IntoLayer) -> Symbol {
-        first(call(&layer.into_layer(), std::slice::from_ref(self), None))
+        first(call(&layer.into_layer(), std::slice::from_ref(self), Arguments::default()))
     }
 }
 
@@ -123,13 +132,21 @@ pub trait Apply: IntoLayer + Sized {
     /// The output of this layer for these inputs.
     #[track_caller]
     fn apply(self, inputs: impl Symbols) -> Symbol {
-        first(call(&self.into_layer(), &inputs.symbols(), None))
+        first(call(&self.into_layer(), &inputs.symbols(), Arguments::default()))
+    }
+
+    /// All outputs of this layer for these inputs and keyword arguments of Keras' `call`:
+    /// `attention.apply_with((&x, &x), [("use_causal_mask", true.into())])`; a symbol as an argument is `(&mask).into()`.
+    #[track_caller]
+    fn apply_with<const N: usize>(self, inputs: impl Symbols, arguments: [(&str, Argument<Symbol>); N]) -> Vec<Symbol> {
+        let arguments = arguments.into_iter().map(|(n, a)| (n.to_string(), a)).collect();
+        call(&self.into_layer(), &inputs.symbols(), arguments)
     }
 
     /// All outputs of this layer for these inputs.
     #[track_caller]
     fn apply_many(self, inputs: impl Symbols) -> Vec<Symbol> {
-        call(&self.into_layer(), &inputs.symbols(), None)
+        call(&self.into_layer(), &inputs.symbols(), Arguments::default())
     }
 
     /// The layer in use, to be applied several times with the same weights.
@@ -146,19 +163,19 @@ fn first(mut all: Vec<Symbol>) -> Symbol {
 }
 
 /// One more use of a layer.
-pub(crate) fn call(layer: &LayerRef, inputs: &[Symbol], mask: Option<Symbol>) -> Vec<Symbol> {
-    let earlier = inputs.iter().find_map(|s| s.node.fault.clone());
+pub(crate) fn call(layer: &LayerRef, inputs: &[Symbol], arguments: Arguments<Symbol>) -> Vec<Symbol> {
+    let earlier = inputs.iter().chain(arguments.values()).find_map(|s| s.node.fault.clone());
     let types: Vec<(Shape, DType)> = inputs.iter().map(|s| (s.shape(), s.dtype())).collect();
     let made = match earlier {
         Some(e) => Err(e),
-        None => infer(layer, &types).map_err(|e| locate(layer, inputs, e)),
+        None => infer(layer, &types, &arguments.map(|s| (s.shape(), s.dtype()))).map_err(|e| locate(layer, inputs, e)),
     };
     let (outputs, fault) = match made {
         Ok(outputs) => (outputs, None),
         Err(e) => (vec![(vec![], DType::F32)], Some(e)),
     };
     let count = outputs.len().max(1);
-    let node = Arc::new(Node { layer: layer.clone(), inputs: inputs.to_vec(), mask, outputs, fault });
+    let node = Arc::new(Node { layer: layer.clone(), inputs: inputs.to_vec(), arguments, outputs, fault });
     (0..count).map(|index| Symbol { node: node.clone(), index }).collect()
 }
 
@@ -176,14 +193,14 @@ fn locate(layer: &LayerRef, inputs: &[Symbol], e: Error) -> Error {
 }
 
 /// The shapes and types of a layer's outputs, found by tracing it: axes that change when unknown axes change are unknown.
-pub(crate) fn infer(layer: &LayerRef, inputs: &[(Shape, DType)]) -> Result<Vec<(Shape, DType)>> {
+fn infer(layer: &LayerRef, inputs: &[Known], arguments: &Arguments<Known>) -> Result<Vec<Known>> {
     if layer.rule().class_name() == "InputLayer" {
         return Ok(inputs.to_vec());
     }
     let shapes: Vec<Shape> = inputs.iter().map(|i| i.0.clone()).collect();
     layer.build(&shapes, crate::seed())?;
-    let one = trace_shapes(layer, inputs, 0)?;
-    let two = trace_shapes(layer, inputs, 1)?;
+    let one = trace_shapes(layer, inputs, arguments, 0)?;
+    let two = trace_shapes(layer, inputs, arguments, 1)?;
     let merge = |(a, b): (Type, Type)| {
         let dims = a.shape.iter().zip(&b.shape).map(|(x, y)| (x == y).then_some(*x)).collect();
         (dims, a.dtype)
@@ -202,14 +219,16 @@ fn stand_in(axis: usize, round: usize) -> usize {
     }
 }
 
-fn trace_shapes(layer: &LayerRef, inputs: &[(Shape, DType)], round: usize) -> Result<Vec<Type>> {
+fn trace_shapes(layer: &LayerRef, inputs: &[Known], arguments: &Arguments<Known>, round: usize) -> Result<Vec<Type>> {
     let trace = Trace::new();
     let variables = layer.variables();
     let values: Vec<Var> = variables.iter().map(|v| trace.parameter(v.ty())).collect();
     let concrete = |s: &Shape| s.iter().enumerate().map(|(i, d)| d.unwrap_or(stand_in(i, round))).collect::<Vec<_>>();
-    let xs: Vec<Var> = inputs.iter().map(|(s, d)| trace.parameter(Type::new(*d, concrete(s)))).collect();
+    let stand = |(s, d): &Known| trace.parameter(Type::new(*d, concrete(s)));
+    let xs: Vec<Var> = inputs.iter().map(stand).collect();
+    let arguments = arguments.map(stand);
     let mut step = Step::new(&trace, false, &variables, &values, None);
-    let (outputs, _) = layer.invoke(&mut step, &xs, &vec![None; xs.len()])?;
+    let (outputs, _) = layer.invoke(&mut step, &xs, &vec![None; xs.len()], arguments)?;
     Ok(outputs.iter().map(Var::ty).collect())
 }
 

@@ -9,6 +9,7 @@ mod simple;
 
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub(crate) use dropout::keep_mask;
 pub use embedding::Embedding;
 pub use input::Input;
 pub use lambda::{Lambda, register_function};
