@@ -1,13 +1,18 @@
-//! Training workloads beside the peers: `cargo bench -p kerast --bench workloads -- --workload A --opt adam --threads 2 --secs 1.5`.
+//! Workloads beside the peers: `cargo bench -p kerast --bench workloads -- --workload A --opt adam --threads 2 --secs 1.5`.
 //!
 //! Prints the line that the head of `bench/compare.sh` fixes. Workloads: A (MLP 784-128-128-10, dropout), B (MLP 8-12-8-1, batch 10),
-//! C (LeNet), F-lstm and F-gru (20,000 words, 128 units, 80 steps). `KERAST_PROFILE=1` prints where a step's time goes.
+//! C (LeNet), D (small VGG), E (ResNet-20), F-lstm and F-gru (20,000 words, 128 units, 80 steps), G (small GPT); forward only: Einf1 and
+//! Einf8 (ResNet-50), I (model A, one sample). `KERAST_PROFILE=1` prints where a step's time goes.
 
-use kerast::layers::*;
-use kerast::models::{Model, Sequential};
-use kerast::optimizers::Optimizer;
+#[path = "workloads/nets.rs"]
+mod nets;
+
+use kerast::Result;
+use kerast::config::Arg;
+use kerast::models::Model;
+use kerast::optimizers::{Optimizer, Sgd};
 use kerast::train::Profile;
-use kerast::{Result, Tensor};
+use nets::{Workload, workload};
 use std::time::Instant;
 
 struct Args {
@@ -26,120 +31,6 @@ fn args() -> Args {
         threads: get("--threads").and_then(|t| t.parse().ok()).unwrap_or(2),
         secs: get("--secs").and_then(|t| t.parse().ok()).unwrap_or(1.5),
     }
-}
-
-/// A small generator of its own, so that the data do not depend on the library.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-    fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / 16_777_216.0
-    }
-    fn below(&mut self, n: u64) -> i32 {
-        ((self.next() >> 33) % n) as i32
-    }
-}
-
-struct Workload {
-    model: Model,
-    x: Tensor,
-    y: Tensor,
-    batch: usize,
-    loss: &'static str,
-    flops_per_sample: f64,
-    /// Nominal epoch over the measured one.
-    scale: f64,
-}
-
-fn training(layers: &[f64]) -> f64 {
-    3.0 * layers.iter().sum::<f64>() - layers[0]
-}
-
-fn workload(name: &str) -> Result<Workload> {
-    let mut r = Numbers(42);
-    let conv = |h: f64, i: f64, o: f64, k: f64| 2.0 * h * h * i * o * k * k;
-    let dense = |i: f64, o: f64| 2.0 * i * o;
-    let relu = |n: usize| Dense::new(n).activation("relu");
-    Ok(match name {
-        "A" => {
-            let n = 48_000;
-            let model = Sequential::new()
-                .add(relu(128).input_dim(784))
-                .add(Dropout::new(0.3))
-                .add(relu(128))
-                .add(Dropout::new(0.3))
-                .add(Dense::new(10).activation("softmax"));
-            let flops = training(&[dense(784., 128.), dense(128., 128.), dense(128., 10.)]);
-            let x: Vec<f32> = (0..n * 784).map(|_| r.unit()).collect();
-            let y: Vec<i32> = (0..n).map(|_| r.below(10)).collect();
-            let (x, y) = (Tensor::new(&[n, 784], &x)?, Tensor::new(&[n], &y)?);
-            Workload {
-                model,
-                x,
-                y,
-                batch: 128,
-                loss: "sparse_categorical_crossentropy",
-                flops_per_sample: flops,
-                scale: 1.0,
-            }
-        }
-        "B" => {
-            let n = 768;
-            let model =
-                Sequential::new().add(relu(12).input_dim(8)).add(relu(8)).add(Dense::new(1).activation("sigmoid"));
-            let x: Vec<f32> = (0..n * 8).map(|_| r.unit()).collect();
-            let y: Vec<f32> = (0..n).map(|_| r.below(2) as f32).collect();
-            let (x, y) = (Tensor::new(&[n, 8], &x)?, Tensor::new(&[n, 1], &y)?);
-            let flops = training(&[dense(8., 12.), dense(12., 8.), dense(8., 1.)]);
-            Workload { model, x, y, batch: 10, loss: "binary_crossentropy", flops_per_sample: flops, scale: 1.0 }
-        }
-        "C" => {
-            let n = 3840;
-            let model = Sequential::new()
-                .add(Conv2D::new(20, 5).padding("same").activation("relu").input_shape([28, 28, 1]))
-                .add(MaxPooling2D::new(2))
-                .add(Conv2D::new(50, 5).padding("same").activation("relu"))
-                .add(MaxPooling2D::new(2))
-                .add(Flatten::new())
-                .add(relu(500))
-                .add(Dense::new(10).activation("softmax"));
-            let flops =
-                training(&[conv(28., 1., 20., 5.), conv(14., 20., 50., 5.), dense(2450., 500.), dense(500., 10.)]);
-            let x: Vec<f32> = (0..n * 784).map(|_| r.unit()).collect();
-            let y: Vec<i32> = (0..n).map(|_| r.below(10)).collect();
-            let (x, y) = (Tensor::new(&[n, 28, 28, 1], &x)?, Tensor::new(&[n], &y)?);
-            Workload {
-                model,
-                x,
-                y,
-                batch: 128,
-                loss: "sparse_categorical_crossentropy",
-                flops_per_sample: flops,
-                scale: 12_800. / 3840.,
-            }
-        }
-        _ => {
-            let n = 1600;
-            let input = Input::new([80]).dtype("int32");
-            let model = Sequential::new().add(input).add(Embedding::new(20_000, 128));
-            let (model, gates) = match name {
-                "F-gru" => (model.add(Gru::new(128)), 384.0),
-                _ => (model.add(Lstm::new(128)), 512.0),
-            };
-            let model = model.add(Dense::new(1).activation("sigmoid"));
-            let x: Vec<i32> = (0..n * 80).map(|_| r.below(20_000)).collect();
-            let y: Vec<f32> = (0..n).map(|_| r.below(2) as f32).collect();
-            let (x, y) = (Tensor::new(&[n, 80], &x)?, Tensor::new(&[n, 1], &y)?);
-            let flops = 3.0 * 80.0 * 2.0 * dense(128., gates) + 3.0 * dense(128., 1.);
-            Workload { model, x, y, batch: 32, loss: "binary_crossentropy", flops_per_sample: flops, scale: 2.0 }
-        }
-    })
 }
 
 fn since_start() -> f64 {
@@ -175,62 +66,90 @@ fn cpu_seconds() -> (f64, f64) {
     (busy, own.unwrap_or(0.0))
 }
 
-fn main() -> Result<()> {
-    let a = args();
-    if !["A", "B", "C", "F-lstm", "F-gru"].contains(&a.workload.as_str()) {
-        eprintln!("workload {} is not built yet", a.workload);
-        std::process::exit(1);
-    }
-    let w = workload(&a.workload)?;
-    let mut model = w.model.threads(a.threads);
-    model.compile(Optimizer::named(&a.opt), w.loss).metrics(["accuracy"]).build()?;
-    let n = w.x.shape()[0];
-    let epoch = |model: &mut Model, steps: Option<usize>| -> Result<f64> {
-        let fit = model.fit(&w.x, &w.y).batch_size(w.batch).verbose(0);
-        let fit = match steps {
-            Some(s) => fit.steps_per_epoch(s),
-            None => fit,
-        };
-        Ok(fit.run()?.last("loss").unwrap_or(f64::NAN))
-    };
-    epoch(&mut model, Some(1))?;
-    let first = since_start();
-    epoch(&mut model, None)?;
-    let (busy0, own0) = cpu_seconds();
+/// Seconds of every epoch, or of every call, and the loss.
+fn training(w: &Workload, model: &mut Model, a: &Args, first: &mut f64) -> Result<(Vec<f64>, f64)> {
+    model.fit(&w.x, &w.y).batch_size(w.batch).steps_per_epoch(1).verbose(0).run()?;
+    *first = since_start();
+    model.fit(&w.x, &w.y).batch_size(w.batch).verbose(0).run()?;
     let begin = Instant::now();
     let (mut times, mut loss) = (vec![], 0.0);
-    while times.len() < 3 || begin.elapsed().as_secs_f64() < a.secs {
+    while times.len() < 3 || begin.elapsed().as_secs_f64() < a.secs && times.len() < 400 {
         // Several epochs per call, so that checking the data once per `fit` counts once, as it does for the peers.
         let epochs = if a.workload == "B" { 50 } else { 1 };
         let t = Instant::now();
         let h = model.fit(&w.x, &w.y).batch_size(w.batch).epochs(epochs).verbose(0).run()?;
         times.push(t.elapsed().as_secs_f64() / epochs as f64 * w.scale);
         loss = h.last("loss").unwrap_or(f64::NAN);
-        if times.len() > 400 {
-            break;
-        }
     }
+    Ok((times, loss))
+}
+
+fn serving(w: &Workload, model: &mut Model, a: &Args, first: &mut f64) -> Result<(Vec<f64>, f64)> {
+    let predictor = model.predictor(w.batch)?;
+    let x = w.x.as_slice::<f32>().unwrap_or(&[]).to_vec();
+    let mut y = vec![0f32; predictor.output_len()];
+    predictor.run(&x, &mut y)?;
+    *first = since_start();
+    let (begin, mut times) = (Instant::now(), vec![]);
+    while times.len() < 20 || begin.elapsed().as_secs_f64() < a.secs && times.len() < 1_000_000 {
+        let t = Instant::now();
+        predictor.run(&x, &mut y)?;
+        times.push(t.elapsed().as_secs_f64());
+    }
+    Ok((times, f64::from(y[0])))
+}
+
+fn main() -> Result<()> {
+    let a = args();
+    let Some((mut model, w)) = workload(&a.workload)? else {
+        eprintln!("there is no workload {}", a.workload);
+        std::process::exit(1);
+    };
+    model = model.threads(a.threads);
+    let serves = a.workload == "I" || a.workload.starts_with("Einf");
+    let mut first = 0.0;
+    let (busy0, own0) = cpu_seconds();
+    let begin = Instant::now();
+    let (times, loss) = match serves {
+        true => serving(&w, &mut model, &a, &mut first)?,
+        false => {
+            let optimizer =
+                if a.opt == "momentum" { Sgd::new(0.05).momentum(0.9).arg() } else { Optimizer::named(&a.opt) };
+            let compile = model.compile(optimizer, w.loss.clone());
+            if w.metrics {
+                compile.metrics(["accuracy"]).build()?
+            } else {
+                compile.build()?
+            }
+            training(&w, &mut model, &a, &mut first)?
+        }
+    };
     let (busy1, own1) = cpu_seconds();
     let elapsed = begin.elapsed().as_secs_f64();
     let (own, others) = ((own1 - own0) / elapsed, ((busy1 - busy0 - own1 + own0) / elapsed).max(0.0));
     let mut sorted = times.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
-    let gflops = w.flops_per_sample * n as f64 * w.scale / median / 1e9;
+    let n = w.x.shape()[0] as f64;
+    let gflops = w.flops_per_sample * n * w.scale / median / 1e9;
     let list: Vec<String> = times.iter().take(40).map(|t| format!("{t:.7}")).collect();
+    let (api, unit) = if serves { ("predictor", "s/call") } else { ("fit", "s/epoch") };
     println!(
-        "RESULT {{\"workload\": \"{}\", \"framework\": \"kerast\", \"variant\": \"default\", \"opt\": \"{}\", \"threads\": {}, \"api\": \"fit\", \"unit\": \"s/epoch\", \"times\": [{}], \"first_step_s\": {first:.4}, \"import_s\": 0.0, \"loss\": {loss:.5}, \"median\": {median:.8}, \"min\": {:.8}, \"gflops\": {gflops:.2}, \"steps_per_s\": {:.3}, \"own_cpus\": {own:.2}, \"other_cpus\": {others:.2}, \"rss_mb\": {:.1}}}",
+        "RESULT {{\"workload\": \"{}\", \"framework\": \"kerast\", \"variant\": \"default\", \"opt\": \"{}\", \"threads\": {}, \"api\": \"{api}\", \"unit\": \"{unit}\", \"times\": [{}], \"first_step_s\": {first:.4}, \"import_s\": 0.0, \"loss\": {loss:.5}, \"median\": {median:.8}, \"min\": {:.8}, \"gflops\": {gflops:.2}, \"steps_per_s\": {:.3}, \"own_cpus\": {own:.2}, \"other_cpus\": {others:.2}, \"rss_mb\": {:.1}}}",
         a.workload,
         a.opt,
         a.threads,
         list.join(", "),
         sorted[0],
-        n.div_ceil(w.batch) as f64 * w.scale / median,
+        (n / w.batch as f64).ceil() * w.scale / median,
         peak_mb()
     );
     if std::env::var_os("KERAST_PROFILE").is_some() {
-        let x = w.x.clone();
-        print!("{}", Profile::of_training(&mut model, &x, &w.y, w.batch, 100)?);
+        let turns = if a.workload == "A" || a.workload == "B" { 100 } else { 10 };
+        match serves {
+            true => print!("{}", Profile::of_serving(&mut model, w.batch, turns)?),
+            false => print!("{}", Profile::of_training(&mut model, &w.x, &w.y, w.batch, turns)?),
+        }
     }
     Ok(())
 }

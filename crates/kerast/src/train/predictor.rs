@@ -6,7 +6,7 @@ use super::step::{self, Mode, Recipe, Signature};
 use crate::models::{Model, Network};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
 use kerast_graph::Type;
-use kerast_graph::backend::cpu::{self, Executable, Run};
+use kerast_graph::backend::cpu::{self, Executable, Run, StepInfo};
 use kerast_kernels::pool::Pool;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -89,6 +89,21 @@ impl Predictor {
             run.run();
             y.copy_from_slice(&run.result_buffer(*output)?.as_slice::<f32>()[..y.len()]);
             Ok(())
+        })
+    }
+
+    /// Elements of the first output for one batch.
+    pub fn output_len(&self) -> usize {
+        self.outputs.first().map_or(0, |&o| self.executable.result_type(o).len())
+    }
+
+    /// The time of every kernel over so many calls on zeros.
+    pub(crate) fn profiled(&self, turns: usize) -> Result<Vec<StepInfo>> {
+        self.with_run(|run| {
+            run.run();
+            run.profile();
+            (0..turns).for_each(|_| run.run());
+            Ok(run.steps())
         })
     }
 

@@ -45,6 +45,14 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// Predicts `turns` batches of `batch` samples, all zeros, and measures each kernel.
+    pub fn of_serving(model: &mut Model, batch: usize, turns: usize) -> Result<Profile> {
+        let steps = model.predictor(batch)?.profiled(turns)?;
+        Ok(Profile { steps, turns })
+    }
+}
+
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let per = |s: &StepInfo| s.time.as_secs_f64() / self.turns.max(1) as f64;
