@@ -209,10 +209,10 @@ impl<'a> Compile<'a> {
 /// What a compiled model knows.
 pub(crate) struct Compiled {
     pub(crate) optimizer: Arc<dyn OptimizerRule>,
-    losses: Losses,
-    loss_weights: Vec<(Option<String>, f64)>,
-    metrics: Vec<(Option<String>, Vec<MetricArgument>)>,
-    weighted: Vec<(Option<String>, Vec<MetricArgument>)>,
+    pub(crate) losses: Losses,
+    pub(crate) loss_weights: Vec<(Option<String>, f64)>,
+    pub(crate) metrics: Vec<(Option<String>, Vec<MetricArgument>)>,
+    pub(crate) weighted: Vec<(Option<String>, Vec<MetricArgument>)>,
     /// The optimizer's variables, once it has trained.
     pub(crate) state: Option<Vec<Tensor>>,
     /// A rate set from outside (a callback), which overrides the optimizer's own.

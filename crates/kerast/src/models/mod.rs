@@ -7,7 +7,7 @@ mod serialize;
 mod summary;
 mod symbol;
 
-pub use compile::{Compile, IntoLosses, IntoMetrics, MetricArgument};
+pub use compile::{Compile, IntoLosses, IntoMetrics, Losses, MetricArgument};
 pub use model::{Model, Sequential};
 pub use symbol::{Apply, IntoLayer, Symbol, Symbols};
 

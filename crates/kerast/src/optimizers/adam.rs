@@ -42,7 +42,7 @@ struct Formula {
 fn slots(weight: &Type, amsgrad: bool) -> Vec<SlotSpec> {
     let mut all = vec![SlotSpec::like("momentum", weight, 0.0), SlotSpec::like("velocity", weight, 0.0)];
     if amsgrad {
-        all.push(SlotSpec::like("velocity_hat", weight, 0.0));
+        all.push(SlotSpec::like("velocity_hat", weight, 0.0).in_group(1));
     }
     all
 }

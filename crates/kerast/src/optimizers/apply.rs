@@ -1,7 +1,7 @@
 //! The shell around every optimizer's formula, in Keras' order: loss scale, accumulation, clipping, weight decay, the formula,
 //! constraints, moving average.
 
-use super::common::{Common, Update};
+use super::common::{Common, LearningRate, Update};
 use super::{OptimizerRule, SlotSpec};
 use crate::Result;
 use crate::constraints::Constraint;
@@ -78,6 +78,30 @@ pub fn state_variables(o: &dyn OptimizerRule, weights: &[WeightInfo]) -> Vec<Sta
         }
     }
     all
+}
+
+/// Which of the [`state_variables`] Keras' files hold, in their order: iteration, learning rate (unless a schedule makes it),
+/// averages, accumulators, the slots group by group, globals.
+pub fn file_order(o: &dyn OptimizerRule, weights: &[WeightInfo]) -> Vec<usize> {
+    let common = o.common();
+    let globals = o.globals().len();
+    let mut order = vec![0];
+    if matches!(common.learning_rate, LearningRate::Fixed(_)) {
+        order.push(1);
+    }
+    let mut slots: Vec<(usize, usize)> = vec![];
+    for w in weights {
+        for s in slots_of(o, &common, &w.ty).own {
+            slots.push((s.group, 2 + globals + slots.len()));
+        }
+    }
+    let rest = 2 + globals + slots.len();
+    let shells = usize::from(common.use_ema) + usize::from(common.gradient_accumulation_steps.is_some_and(|n| n > 1));
+    order.extend(rest..rest + shells * weights.len());
+    slots.sort_by_key(|s| s.0);
+    order.extend(slots.into_iter().map(|s| s.1));
+    order.extend(2..2 + globals);
+    order
 }
 
 /// One call of the optimizer: new weights and new state, in the order of [`state_variables`].

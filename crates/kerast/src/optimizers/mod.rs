@@ -15,7 +15,7 @@ mod sgd;
 pub use adagrad::{Adadelta, Adagrad};
 pub use adam::{Adam, AdamW};
 pub use adamax::{Adamax, Nadam};
-pub use apply::{StateVariable, WeightInfo, apply, state_variables};
+pub use apply::{StateVariable, WeightInfo, apply, file_order, state_variables};
 pub use common::{Common, LearningRate, Update};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
@@ -35,12 +35,19 @@ pub struct SlotSpec {
     pub initial: f64,
     /// Starts with the weight's value instead.
     pub from_weight: bool,
+    /// In files, slots of one group follow each other weight by weight, and group 0 comes before group 1.
+    pub group: usize,
 }
 
 impl SlotSpec {
     /// A slot of the weight's type that starts with `initial`.
     pub fn like(name: &'static str, weight: &Type, initial: f64) -> SlotSpec {
-        SlotSpec { name, ty: weight.clone(), initial, from_weight: false }
+        SlotSpec { name, ty: weight.clone(), initial, from_weight: false, group: 0 }
+    }
+
+    /// The same slot in another group.
+    pub fn in_group(self, group: usize) -> SlotSpec {
+        SlotSpec { group, ..self }
     }
 }
 

@@ -27,10 +27,10 @@ impl OptimizerRule for RmsProp {
     fn slots(&self, weight: &Type) -> Vec<SlotSpec> {
         let mut all = vec![SlotSpec::like("velocity", weight, 0.0)];
         if self.momentum > 0.0 {
-            all.push(SlotSpec::like("momentum", weight, 0.0));
+            all.push(SlotSpec::like("momentum", weight, 0.0).in_group(1));
         }
         if self.centered {
-            all.push(SlotSpec::like("average_gradient", weight, 0.0));
+            all.push(SlotSpec::like("average_gradient", weight, 0.0).in_group(2));
         }
         all
     }

@@ -1,6 +1,7 @@
 //! Models in files: Keras 3's `.keras`. Reading is parsing only: nothing in a file can run.
 
 pub mod archive;
+mod compile_config;
 pub mod hdf5;
 mod model_file;
 mod weights;

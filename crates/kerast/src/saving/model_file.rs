@@ -1,14 +1,11 @@
-//! Keras 3's `.keras`: a zip of `metadata.json`, `config.json` and `model.weights.h5`.
+//! Keras 3's `.keras`: a zip of `metadata.json`, `config.json` and `model.weights.h5`, and one entry of our own.
 
 use super::archive::{Archive, Builder};
+use super::compile_config;
 use super::hdf5::Hdf5;
 use super::weights;
-use crate::config::{Field, Object};
 use crate::data::{malformed, read_file, write_file};
-use crate::losses::LossRule;
-use crate::metrics::MetricRule;
-use crate::models::{CompileRecipe, Model, model_json, parse_model};
-use crate::optimizers::Optimizer;
+use crate::models::{Model, model_json, parse_model};
 use crate::{Error, ErrorKind, Result, Tensor};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -35,62 +32,28 @@ fn from_bytes(bytes: Vec<u8>) -> Result<Model> {
     let file = Hdf5::from_bytes(archive.read_at_most("model.weights.h5", most)?)
         .map_err(|e| e.fact("entry", "model.weights.h5"))?;
     weights::assign(&model.layers(), &file)?;
-    if let Some(recipe) = config.get("compile_config").and_then(compile_recipe).transpose()? {
+    if let Some(recipe) = config.get("compile_config").and_then(compile_config::read).transpose()? {
         model.compile_with(recipe)?;
+        weights::assign_optimizer(&mut model, &file)?;
+    }
+    if archive.contains(OURS) {
+        resume(&mut model, &archive.read_at_most(OURS, LARGEST_CONFIG)?)?;
     }
     Ok(model)
 }
 
-/// What `compile_config` says; `None` when it says nothing.
-fn compile_recipe(v: &Value) -> Option<Result<CompileRecipe>> {
-    let optimizer = v.get("optimizer").filter(|o| !o.is_null())?;
-    Some(Optimizer::from_json(optimizer).and_then(|optimizer| {
-        Ok(CompileRecipe {
-            optimizer,
-            losses: outputs(v.get("loss"), &|v| Object::<dyn LossRule>::from_json(v))?,
-            loss_weights: outputs(v.get("loss_weights"), &f64::from_json)?,
-            metrics: metrics(v.get("metrics"))?,
-            weighted_metrics: metrics(v.get("weighted_metrics"))?,
-        })
-    }))
-}
+/// The entry in which Kerast keeps what it needs to go on exactly and Keras does not save. Keras leaves it alone.
+const OURS: &str = "kerast.json";
 
-/// One value, a list in the order of the outputs, or an object by output name: pairs of name (if any) and value.
-fn outputs<T>(v: Option<&Value>, read: &dyn Fn(&Value) -> Result<T>) -> Result<Vec<(Option<String>, T)>> {
-    match v {
-        None | Some(Value::Null) => Ok(vec![]),
-        Some(Value::Object(o)) if !o.contains_key("class_name") => {
-            o.iter().filter(|(_, v)| !v.is_null()).map(|(n, v)| Ok((Some(n.clone()), read(v)?))).collect()
-        }
-        Some(Value::Array(a)) => a.iter().map(|v| Ok((None, read(v)?))).collect(),
-        Some(one) => Ok(vec![(None, read(one)?)]),
+/// Takes up the random key where the file's training left it.
+fn resume(model: &mut Model, text: &[u8]) -> Result<()> {
+    let v: Value = serde_json::from_slice(text).map_err(|e| malformed("JSON", e).fact("entry", OURS))?;
+    let key: Vec<u32> =
+        v["random_key"].as_array().into_iter().flatten().filter_map(|n| u32::try_from(n.as_u64()?).ok()).collect();
+    if let [_, _, _] = key[..] {
+        model.set_random_key(Tensor::new(&[3], &key)?);
     }
-}
-
-/// Metrics of all outputs, or by output.
-fn metrics(v: Option<&Value>) -> Result<Vec<(Option<String>, crate::models::MetricArgument)>> {
-    let one = |v: &Value| -> Result<crate::models::MetricArgument> {
-        Ok(match v {
-            Value::String(s) => crate::models::MetricArgument::word(s),
-            _ => crate::models::MetricArgument::rule(Object::<dyn MetricRule>::from_json(v)?),
-        })
-    };
-    let list = |name: Option<&String>, v: &Value| -> Result<Vec<_>> {
-        let items = match v {
-            Value::Null => vec![],
-            Value::Array(a) => a.iter().filter(|v| !v.is_null()).collect(),
-            one => vec![one],
-        };
-        items.into_iter().map(|v| Ok((name.cloned(), one(v)?))).collect()
-    };
-    match v {
-        None | Some(Value::Null) => Ok(vec![]),
-        Some(Value::Object(o)) if !o.contains_key("class_name") => {
-            let all: Result<Vec<Vec<_>>> = o.iter().map(|(n, v)| list(Some(n), v)).collect();
-            Ok(all?.into_iter().flatten().collect())
-        }
-        Some(v) => list(None, v),
-    }
+    Ok(())
 }
 
 impl Model {
@@ -107,13 +70,20 @@ impl Model {
             return Err(Error::new(ErrorKind::Argument, "models are saved as `.keras` files").received(path.display()));
         }
         let network = self.built()?;
-        let config = model_json(self.name(), self.is_sequential(), &network);
+        let mut config = model_json(self.name(), self.is_sequential(), &network);
         let metadata = json!({"keras_version": "3.15.1", "date_saved": date()});
-        let file = weights::tree(self.name(), self.is_sequential(), &network.cells())?;
+        let mut file = weights::tree(self.name(), self.is_sequential(), &network.cells())?;
+        if let (Some(compiled), Some(map)) = (&self.compiled, config.as_object_mut()) {
+            map.insert("compile_config".into(), compile_config::write(compiled, &network.output_names())?);
+            weights::add_optimizer(self, &mut file)?;
+        }
         let mut archive = Builder::new();
         archive.add("metadata.json", metadata.to_string().as_bytes())?;
         archive.add("config.json", config.to_string().as_bytes())?;
         archive.add("model.weights.h5", &file.to_bytes()?)?;
+        if let Some(key) = self.random_key().and_then(|k| k.as_slice::<u32>().map(<[u32]>::to_vec)) {
+            archive.add(OURS, json!({"version": 1, "random_key": key}).to_string().as_bytes())?;
+        }
         write_file(path, &archive.finish()?)
     }
 }

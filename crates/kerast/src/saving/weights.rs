@@ -3,6 +3,7 @@
 use super::hdf5::{Group, Hdf5};
 use crate::Result;
 use crate::layers::{LayerRef, Variable, snake_case};
+use crate::models::Model;
 use std::collections::HashMap;
 
 /// Where Keras 2.12 to 2.15 put what is in `layers` today.
@@ -57,6 +58,34 @@ pub(super) fn assign(cells: &[LayerRef], file: &Hdf5) -> Result<()> {
             let layer = variable.path().split('/').next().unwrap_or("").to_string();
             e.fact("entry", format!("model.weights.h5: {path}")).layer(layer).fact("weight", variable.path())
         })?;
+    }
+    Ok(())
+}
+
+/// Where the optimizer's variables lie.
+const OPTIMIZER: &str = "optimizer/vars";
+
+/// Sets the optimizer's variables from a file that has them. Where they are too many or too few (the file's optimizer had not begun, or had
+/// other weights to train) it begins anew, as in Keras.
+pub(super) fn assign_optimizer(model: &mut Model, file: &Hdf5) -> Result<()> {
+    if !file.has_group(OPTIMIZER) {
+        return Ok(());
+    }
+    let names = file.datasets(OPTIMIZER)?;
+    if names.len() != model.optimizer_variables()?.len() {
+        return Ok(());
+    }
+    let values = names.iter().map(|n| file.tensor(&format!("{OPTIMIZER}/{n}"))).collect::<Result<Vec<_>>>()?;
+    model.set_optimizer_variables(values).map_err(|e| e.fact("entry", format!("model.weights.h5: {OPTIMIZER}")))
+}
+
+/// Adds the optimizer's variables to the file of a model.
+pub(super) fn add_optimizer(model: &Model, root: &mut Group) -> Result<()> {
+    let variables = model.optimizer_variables()?;
+    let name = variables.first().and_then(|(n, _)| n.split('/').next()).unwrap_or("optimizer").to_string();
+    root.at(OPTIMIZER).text("name", &name);
+    for (i, (_, value)) in variables.iter().enumerate() {
+        root.add(&format!("{OPTIMIZER}/{i}"), value);
     }
     Ok(())
 }

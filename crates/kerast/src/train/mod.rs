@@ -7,6 +7,7 @@ mod evaluate;
 mod fit;
 mod history;
 mod memory;
+mod optimizer_state;
 mod predictor;
 mod profile;
 mod program;

@@ -53,10 +53,7 @@ impl Model {
     pub(crate) fn program(&mut self, signature: Signature) -> Result<usize> {
         let network = self.network()?;
         let variables: Vec<Variable> = self.variables()?;
-        let trainable = match self.programs.trainable.take().filter(|t| t.len() == variables.len()) {
-            Some(t) => t,
-            None => self.are_trainable(&variables),
-        };
+        let trainable = self.trained(&variables);
         self.programs.trainable = Some(trainable.clone());
         if let Some(i) = self.programs.runners.iter().position(|r| r.signature == signature) {
             return Ok(i);
@@ -85,6 +82,32 @@ impl Model {
             ready: false,
         });
         Ok(self.programs.runners.len() - 1)
+    }
+
+    /// Which of these variables train: as `compile` settled it.
+    pub(super) fn trained(&self, variables: &[Variable]) -> Vec<bool> {
+        match &self.programs.trainable {
+            Some(t) if t.len() == variables.len() => t.clone(),
+            _ => self.are_trainable(variables),
+        }
+    }
+
+    /// The value of the trained weight number `w`.
+    pub(super) fn trained_weight(&self, w: usize) -> Result<Tensor> {
+        let variables = self.variables()?;
+        let trains = self.trained(&variables);
+        let missing = || Error::new(ErrorKind::Internal, format!("there is no trained weight {w}"));
+        variables.iter().zip(trains).filter(|(_, t)| *t).nth(w).ok_or_else(missing)?.0.value()
+    }
+
+    /// The random key of the next step, once there was one.
+    pub(crate) fn random_key(&self) -> Option<&Tensor> {
+        self.programs.key.as_ref()
+    }
+
+    /// Sets the random key of the next step.
+    pub(crate) fn set_random_key(&mut self, key: Tensor) {
+        self.programs.key = Some(key);
     }
 
     pub(crate) fn runner(&mut self, i: usize) -> &mut Runner {
@@ -290,7 +313,8 @@ fn row_bytes(t: &Tensor) -> usize {
     t.bytes().len() / t.shape().first().copied().unwrap_or(1).max(1)
 }
 
-fn filled(dtype: DType, shape: &[usize], value: f64) -> Result<Tensor> {
+/// A tensor of one value.
+pub(super) fn filled(dtype: DType, shape: &[usize], value: f64) -> Result<Tensor> {
     if value == 0.0 {
         return Tensor::zeros(dtype, shape);
     }

@@ -129,6 +129,7 @@ pub(crate) fn fit(case: &Case) -> Outcome {
                 t.0.push((Some(output.to_string()), npz.tensor(&name).map_err(text)?));
             }
         }
+        let targets = t.clone();
         let batch = f["batch_size"].as_u64().unwrap_or(32) as usize;
         let epochs = f["epochs"].as_u64().unwrap_or(1) as usize;
         let mut fit = model.fit(named(&x), t.clone()).batch_size(batch).epochs(epochs).shuffle(false).verbose(0);
@@ -164,7 +165,24 @@ pub(crate) fn fit(case: &Case) -> Outcome {
             let got = scores.get(key).ok_or_else(|| format!("evaluate gives no {key}"))?;
             close(&[got], &[want], tolerance(case, "fit")).map_err(|e| format!("evaluate {key}: {e}"))?;
         }
-        weights(&model, &mut npz, tolerance(case, "fit"))
+        weights(&model, &mut npz, tolerance(case, "fit"))?;
+        if has(case, "resume") { resume(case, &mut npz, targets) } else { Ok(()) }
     };
     judge(run())
+}
+
+/// Goes on from the file that was saved in the middle, with its optimizer's state.
+fn resume(case: &Case, npz: &mut Npz, t: Arrays) -> Result<(), String> {
+    let text = |e: Error| e.to_string();
+    let f = &case.index["fit"];
+    let middle = f["mid_after_epochs"].as_u64().or(case.index["mid_after_epochs"].as_u64()).unwrap_or(0) as usize;
+    let mut model = load_model(path(case, "mid_model").unwrap_or_default()).map_err(text)?;
+    let x = series(npz, "x")?;
+    let (batch, epochs) = (f["batch_size"].as_u64().unwrap_or(32), f["epochs"].as_u64().unwrap_or(1));
+    let fit = model.fit(named(&x), t).batch_size(batch as usize).epochs(epochs as usize).initial_epoch(middle);
+    let history = fit.shuffle(false).verbose(0).run().map_err(text)?;
+    let want: Vec<Option<f64>> =
+        npz.tensor("hist/loss").map_err(text)?.to_f64_vec()[middle..].iter().map(|v| Some(*v)).collect();
+    close(history.get("loss"), &want, tolerance(case, "fit")).map_err(|e| format!("after going on: {e}"))?;
+    weights(&model, npz, tolerance(case, "fit")).map_err(|e| format!("after going on: {e}"))
 }
