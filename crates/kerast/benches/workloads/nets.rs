@@ -228,7 +228,7 @@ fn active(x: &Symbol) -> Symbol {
 /// A convolution and its batch normalisation.
 fn normed(x: &Symbol, filters: usize, kernel: usize, stride: usize, bias: bool) -> Symbol {
     let conv = Conv2D::new(filters, kernel).strides(stride).padding("same").use_bias(bias);
-    BatchNormalization::new().apply(&conv.apply(x))
+    BatchNormalization::new().apply(conv.apply(x))
 }
 
 /// He et al. 2015, for images of 32 x 32.
@@ -245,16 +245,16 @@ fn resnet_20() -> Result<Model> {
             x = active(&Add::new().apply((&x, &y)));
         }
     }
-    let y = Dense::new(10).activation("softmax").apply(&GlobalAveragePooling2D::new().apply(&x));
+    let y = Dense::new(10).activation("softmax").apply(GlobalAveragePooling2D::new().apply(&x));
     Model::new(&input, &y)
 }
 
 /// ResNet-50 as `keras.applications` builds it: the stride in the first 1 x 1.
 fn resnet_50() -> Result<Model> {
     let input = Input::new([224, 224, 3]).symbol();
-    let stem = Conv2D::new(64, 7).strides(2).apply(&ZeroPadding2D::new(3usize).apply(&input));
+    let stem = Conv2D::new(64, 7).strides(2).apply(ZeroPadding2D::new(3usize).apply(&input));
     let stem = active(&BatchNormalization::new().epsilon(1.001e-5).apply(&stem));
-    let mut x = MaxPooling2D::new(3).strides(2).apply(&ZeroPadding2D::new(1usize).apply(&stem));
+    let mut x = MaxPooling2D::new(3).strides(2).apply(ZeroPadding2D::new(1usize).apply(&stem));
     for (filters, blocks, first) in [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)] {
         for block in 0..blocks {
             let stride = if block == 0 { first } else { 1 };
@@ -264,7 +264,7 @@ fn resnet_50() -> Result<Model> {
             x = active(&Add::new().apply((&shortcut, &normed(&y, 4 * filters, 1, 1, true))));
         }
     }
-    let y = Dense::new(1000).activation("softmax").apply(&GlobalAveragePooling2D::new().apply(&x));
+    let y = Dense::new(1000).activation("softmax").apply(GlobalAveragePooling2D::new().apply(&x));
     Model::new(&input, &y)
 }
 
@@ -288,15 +288,15 @@ impl LayerRule for Places {
 /// A small GPT: 4 blocks, 4 heads, 256 features, 128 tokens of 10,000.
 fn gpt() -> Result<Model> {
     let input = Input::new([128]).dtype("int32").symbol();
-    let mut x = Places::new().apply(&Embedding::new(10_000, 256).apply(&input));
+    let mut x = Places::new().apply(Embedding::new(10_000, 256).apply(&input));
     let norm = || LayerNormalization::new().epsilon(1e-5);
     for _ in 0..4 {
         let h = norm().apply(&x);
         let attended =
             MultiHeadAttention::new(4usize, 64usize).apply_with((&h, &h), [("use_causal_mask", true.into())]);
         x = Add::new().apply((&x, &attended[0]));
-        let h = Dense::new(1024).activation("gelu").apply(&norm().apply(&x));
+        let h = Dense::new(1024).activation("gelu").apply(norm().apply(&x));
         x = Add::new().apply((&x, &Dense::new(256).apply(&h)));
     }
-    Model::new(&input, &Dense::new(10_000).apply(&norm().apply(&x)))
+    Model::new(&input, Dense::new(10_000).apply(norm().apply(&x)))
 }
