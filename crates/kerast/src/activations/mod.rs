@@ -9,8 +9,8 @@ pub use rectified::{Celu, Elu, Gelu, LeakyRelu, Relu, Relu6, Selu, Silu, Thresho
 pub use shrinking::{HardShrink, HardTanh, SoftShrink, TanhShrink};
 pub(crate) use sigmoids::softplus;
 pub use sigmoids::{
-    Exponential, HardSigmoid, HardSilu, Linear, LogSigmoid, Mish, Sigmoid, Softplus, Softsign, SparsePlus,
-    SparseSigmoid, Squareplus, Step, Tanh,
+    Exponential, HardSigmoid, HardSigmoidKeras2, HardSilu, Linear, LogSigmoid, Mish, Sigmoid, Softplus, Softsign,
+    SparsePlus, SparseSigmoid, Squareplus, Step, Tanh,
 };
 pub use softmaxes::{Glu, LogSoftmax, Softmax, Sparsemax};
 
@@ -56,6 +56,7 @@ static REGISTRY: LazyLock<Vec<Entry<dyn ActivationRule>>> = LazyLock::new(|| {
         entry::<Threshold>("threshold", &[]),
         entry::<Sigmoid>("sigmoid", &[]),
         entry::<HardSigmoid>("hard_sigmoid", &[]),
+        entry::<HardSigmoidKeras2>("hard_sigmoid_keras2", &[]),
         entry::<HardSilu>("hard_silu", &["hard_swish"]),
         entry::<LogSigmoid>("log_sigmoid", &[]),
         entry::<SparseSigmoid>("sparse_sigmoid", &[]),

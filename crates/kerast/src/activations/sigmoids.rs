@@ -23,6 +23,10 @@ activation! {
         low.greater_equal(&one).select(&one, &low)
     };
 
+    /// What Keras 1 and 2 called `hard_sigmoid`: `clip(0.2 x + 0.5, 0, 1)`. Files of that time get it under this name.
+    HardSigmoidKeras2("hard_sigmoid_keras2") {} |a, x| (x * 0.2 + 0.5).clamp(0.0, 1.0);
+
+
     /// `x · hard_sigmoid(x)`.
     HardSilu("hard_silu") {} |a, x| x * crate::activations::ActivationRule::call(&HardSigmoid::new(), x);
 

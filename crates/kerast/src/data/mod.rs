@@ -4,6 +4,7 @@ pub mod csv;
 pub mod idx;
 pub mod npy;
 pub mod npz;
+pub mod safetensors;
 
 use crate::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -45,6 +46,31 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&temporary);
         failed(e)
     })
+}
+
+/// JSON as Python writes it: `NaN`, `Infinity` and `-Infinity` become strings, as which configs read numbers, too.
+pub(crate) fn python_json(text: &[u8]) -> Result<serde_json::Value> {
+    if let Ok(v) = serde_json::from_slice(text) {
+        return Ok(v);
+    }
+    let (mut out, mut at, mut inside) = (Vec::with_capacity(text.len() + 64), 0, false);
+    while at < text.len() {
+        let word = [&b"-Infinity"[..], b"Infinity", b"NaN"].into_iter().find(|w| !inside && text[at..].starts_with(w));
+        if let Some(word) = word {
+            out.extend([b"\"", word, b"\""].concat());
+            at += word.len();
+            continue;
+        }
+        if inside && text[at] == b'\\' && at + 1 < text.len() {
+            out.extend(&text[at..at + 2]);
+            at += 2;
+            continue;
+        }
+        inside ^= text[at] == b'"';
+        out.push(text[at]);
+        at += 1;
+    }
+    serde_json::from_slice(&out).map_err(|e| malformed("JSON", e))
 }
 
 /// A malformed file.

@@ -3,14 +3,16 @@
 use super::archive::{Archive, Builder};
 use super::compile_config;
 use super::hdf5::Hdf5;
-use super::weights;
-use crate::data::{malformed, read_file, write_file};
-use crate::models::{Model, model_json, parse_model};
+use super::legacy::{self, Age};
+use super::{KERAS, model_from_json, weights};
+use crate::data::{malformed, python_json, read_file, write_file};
+use crate::models::{Model, parse_model};
 use crate::{Error, ErrorKind, Result, Tensor};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Opens a `.keras` file: the network with its weights, compiled if the file says how.
+/// Opens a model file of Keras 1 to 3, told by its content: `.keras`, whole-model `.h5`, or the JSON of an architecture (with new weights).
+/// The model is compiled if the file says how, and its optimizer goes on where the file's stood.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     from_bytes(read_file(path)?).map_err(|e| e.fact("file", path.display()))
@@ -23,10 +25,24 @@ const LARGEST_RATIO: u64 = 20;
 const SMALL: u64 = 64 << 20;
 
 fn from_bytes(bytes: Vec<u8>) -> Result<Model> {
+    match &bytes[..] {
+        [0x89, b'H', b'D', b'F', ..] => legacy::load(&Hdf5::from_bytes(bytes)?),
+        [b'{', ..] => model_from_json(&String::from_utf8_lossy(&bytes)),
+        _ => from_archive(bytes),
+    }
+}
+
+fn from_archive(bytes: Vec<u8>) -> Result<Model> {
     let most = (bytes.len() as u64).saturating_mul(LARGEST_RATIO).max(SMALL);
     let mut archive = Archive::open(bytes)?;
     let text = archive.read_at_most("config.json", LARGEST_CONFIG)?;
-    let config: Value = serde_json::from_slice(&text).map_err(|e| malformed("JSON", e).fact("entry", "config.json"))?;
+    let config: Value = python_json(&text).map_err(|e| e.fact("entry", "config.json"))?;
+    // Keras 2.12 to 2.15 wrote this container with the configurations of their time.
+    let version =
+        archive.contains("metadata.json").then(|| archive.read_at_most("metadata.json", LARGEST_CONFIG)).transpose()?;
+    let version: Option<Value> = version.and_then(|text| serde_json::from_slice(&text).ok());
+    let age = Age::of(version.as_ref().and_then(|v| v["keras_version"].as_str()).or(Some("3.0")), None);
+    let config = legacy::modernize(config, age).map_err(|e| e.fact("entry", "config.json"))?;
     let parsed = parse_model(&config, 0).map_err(|e| e.fact("entry", "config.json"))?;
     let mut model = Model::of_network(parsed.name, parsed.sequential, parsed.network);
     let file = Hdf5::from_bytes(archive.read_at_most("model.weights.h5", most)?)
@@ -63,28 +79,41 @@ impl Model {
         weights::datasets(&cells, "").into_iter().map(|(p, v)| Ok((p, v.value()?))).collect()
     }
 
-    /// Writes the network and its weights as a `.keras` file, whole or not at all.
+    /// Writes the model, whole or not at all, in the format of the ending: `.keras`; `.h5` as Keras 3 still writes it; `.json`, the
+    /// architecture; `.weights.h5`, `.npz` and `.safetensors`, the weights.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        if path.extension().is_none_or(|e| e != "keras") {
-            return Err(Error::new(ErrorKind::Argument, "models are saved as `.keras` files").received(path.display()));
+        let name = path.to_string_lossy();
+        if name.ends_with(".weights.h5") {
+            return self.save_weights(path);
         }
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("keras") => write_file(path, &self.keras_bytes()?),
+            Some("h5" | "hdf5") => write_file(path, &legacy::tree(self)?.to_bytes()?),
+            Some("json") => write_file(path, self.to_json()?.as_bytes()),
+            Some("npz" | "safetensors") => self.save_weights(path),
+            _ => Err(Error::new(ErrorKind::Argument, "models have no format of this ending")
+                .expected(".keras, .h5, .json, .weights.h5, .npz or .safetensors")
+                .received(path.display())),
+        }
+    }
+
+    /// A `.keras` file in memory.
+    pub(crate) fn keras_bytes(&self) -> Result<Vec<u8>> {
         let network = self.built()?;
-        let mut config = model_json(self.name(), self.is_sequential(), &network);
-        let metadata = json!({"keras_version": "3.15.1", "date_saved": date()});
+        let metadata = json!({"keras_version": KERAS, "date_saved": date()});
         let mut file = weights::tree(self.name(), self.is_sequential(), &network.cells())?;
-        if let (Some(compiled), Some(map)) = (&self.compiled, config.as_object_mut()) {
-            map.insert("compile_config".into(), compile_config::write(compiled, &network.output_names())?);
+        if self.compiled.is_some() {
             weights::add_optimizer(self, &mut file)?;
         }
         let mut archive = Builder::new();
         archive.add("metadata.json", metadata.to_string().as_bytes())?;
-        archive.add("config.json", config.to_string().as_bytes())?;
+        archive.add("config.json", self.to_json()?.as_bytes())?;
         archive.add("model.weights.h5", &file.to_bytes()?)?;
         if let Some(key) = self.random_key().and_then(|k| k.as_slice::<u32>().map(<[u32]>::to_vec)) {
             archive.add(OURS, json!({"version": 1, "random_key": key}).to_string().as_bytes())?;
         }
-        write_file(path, &archive.finish()?)
+        archive.finish()
     }
 }
 

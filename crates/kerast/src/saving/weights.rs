@@ -1,9 +1,9 @@
 //! Where variables lie in `model.weights.h5`: `layers/<snake case of the class>[_n]/…/vars/i`, models inside models alike.
 
 use super::hdf5::{Group, Hdf5};
-use crate::Result;
 use crate::layers::{LayerRef, Variable, snake_case};
 use crate::models::Model;
+use crate::{ErrorKind, Result, Tensor};
 use std::collections::HashMap;
 
 /// Where Keras 2.12 to 2.15 put what is in `layers` today.
@@ -46,18 +46,34 @@ pub(super) fn datasets(cells: &[LayerRef], prefix: &str) -> Vec<(String, Variabl
 
 /// Sets every variable of these layers from a file.
 pub(super) fn assign(cells: &[LayerRef], file: &Hdf5) -> Result<()> {
-    let old = !file.has_group("layers") && file.has_group(OLD_LAYERS);
+    assign_with(cells, |path| file.tensor(path), is_old(file), false)
+}
+
+/// Whether a file has the layout of Keras 2.12 to 2.15.
+pub(super) fn is_old(file: &Hdf5) -> bool {
+    !file.has_group("layers") && file.has_group(OLD_LAYERS)
+}
+
+/// Sets every variable of these layers to what stands at its place; with `skip`, those that do not fit or are missing keep what they have.
+pub(super) fn assign_with(
+    cells: &[LayerRef],
+    find: impl Fn(&str) -> Result<Tensor>,
+    old: bool,
+    skip: bool,
+) -> Result<()> {
     for (path, variable) in datasets(cells, "") {
         // Random generators draw by counter here; their state in files says nothing.
         if variable.spec().seed {
             continue;
         }
         let path = if old { old_path(&path) } else { path };
-        let value = file.tensor(&path).and_then(|v| variable.set(v));
-        value.map_err(|e| {
-            let layer = variable.path().split('/').next().unwrap_or("").to_string();
-            e.fact("entry", format!("model.weights.h5: {path}")).layer(layer).fact("weight", variable.path())
-        })?;
+        match find(&path).and_then(|v| variable.set(v)) {
+            Err(e) if skip && matches!(e.kind(), ErrorKind::Shape | ErrorKind::File) => {}
+            other => other.map_err(|e| {
+                let layer = variable.path().split('/').next().unwrap_or("").to_string();
+                e.fact("entry", format!("model.weights.h5: {path}")).layer(layer).fact("weight", variable.path())
+            })?,
+        }
     }
     Ok(())
 }

@@ -111,8 +111,71 @@ pub(crate) fn layer(case: &Case) -> Outcome {
     }))
 }
 
+/// The model as `.keras`, and the same as legacy `.h5` and as JSON with `.weights.h5`.
 pub(crate) fn model(case: &Case) -> Outcome {
-    layer(case)
+    let plain = layer(case);
+    if !matches!(plain, Outcome::Passed) {
+        return plain;
+    }
+    judge(other_formats(case))
+}
+
+fn other_formats(case: &Case) -> Result<(), String> {
+    let mut npz = Npz::open(path(case, "arrays").unwrap_or_default()).map_err(|e| e.to_string())?;
+    if let Some(h5) = path(case, "legacy_h5").filter(|p| p.exists()) {
+        let mut model = load_model(h5).map_err(|e| format!("legacy h5: {e}"))?;
+        predict(case, &mut model, &mut npz).map_err(|e| format!("legacy h5: {e}"))?;
+    }
+    if let (Some(json), Some(weights)) = (path(case, "architecture_json"), path(case, "weights_h5"))
+        && json.exists()
+    {
+        let mut model = load_model(json).map_err(|e| format!("JSON: {e}"))?;
+        model.load_weights(weights).map_err(|e| format!("weights.h5: {e}"))?;
+        predict(case, &mut model, &mut npz).map_err(|e| format!("JSON and weights.h5: {e}"))?;
+    }
+    Ok(())
+}
+
+/// Peak memory of this process so far, in MB.
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM"));
+    line.and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+/// Files that do harm to a trusting reader: an error that names the cause, or the right outputs; quick, and without much memory.
+pub(crate) fn hostile(case: &Case) -> Outcome {
+    let limit = |key: &str, default: f64| case.index["limits"][key].as_f64().unwrap_or(default);
+    let (begin, before) = (std::time::Instant::now(), peak_mb());
+    let opened = load_model(path(case, "model").unwrap_or_default());
+    let expect = case.index["expect"].as_str().unwrap_or("error");
+    let outcome = match (opened, expect) {
+        (Err(e), "error" | "ok_or_error") => named_cause(case, &e),
+        (Err(e), _) if e.message().starts_with("there is no") => return Outcome::Skipped(e.message().to_string()),
+        (Err(e), _) => Err(format!("refused: {e}")),
+        (Ok(_), "error") => Err("it was opened".into()),
+        (Ok(_), _) if case.index["compare_outputs"].as_bool() == Some(false) => Ok(()),
+        (Ok(mut model), _) => Npz::open(path(case, "arrays").unwrap_or_default())
+            .map_err(|e| e.to_string())
+            .and_then(|mut npz| predict(case, &mut model, &mut npz)),
+    };
+    judge(outcome.and_then(|()| {
+        let (seconds, memory) = (begin.elapsed().as_secs_f64(), peak_mb() - before);
+        match seconds <= limit("seconds", 5.0) && memory <= limit("extra_memory_mb", 256.0) {
+            true => Ok(()),
+            false => Err(format!("it took {seconds:.1} s and {memory:.0} MB")),
+        }
+    }))
+}
+
+fn named_cause(case: &Case, e: &Error) -> Result<(), String> {
+    let text = e.to_string().to_lowercase();
+    let words: Vec<&str> =
+        case.index["error_should_mention"].as_array().into_iter().flatten().filter_map(|w| w.as_str()).collect();
+    match words.is_empty() || words.iter().any(|w| text.contains(&w.to_lowercase())) {
+        true => Ok(()),
+        false => Err(format!("the error names none of {words:?}: {}", text.replace('\n', " | "))),
+    }
 }
 
 pub(crate) fn fit(case: &Case) -> Outcome {

@@ -7,7 +7,7 @@ mod neural;
 mod reductions;
 mod shapes;
 
-use crate::config::{Config, Json, wrong};
+use crate::config::{Config, Family, Field, Json, wrong};
 use crate::layers::{Base, Call, LayerRule};
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::Var;
@@ -67,10 +67,8 @@ impl Given<'_> {
             let before: usize = (0..i).filter_map(|k| self.argument(k)).map(tensors).sum();
             return self.inputs.get(before).cloned().ok_or_else(missing);
         }
-        let number = v
-            .as_f64()
-            .or_else(|| v.as_bool().map(f64::from))
-            .ok_or_else(|| wrong("a number or a value of the network", v))?;
+        let number = v.as_bool().map(f64::from).or_else(|| f64::from_json(v).ok());
+        let number = number.ok_or_else(|| wrong("a number or a value of the network", v))?;
         let like = self.inputs.first().ok_or_else(missing)?;
         let dtype = if v.is_f64() && !like.dtype().is_float() { DType::F32 } else { like.dtype() };
         Ok(like.trace().scalar(dtype, number))
@@ -189,12 +187,20 @@ impl std::fmt::Debug for Operation {
 impl Operation {
     /// The operation that a node of a file names; `None` if the node is a layer.
     pub(crate) fn from_json(v: &Value) -> Option<Result<Operation>> {
-        let module = v
-            .get("module")
-            .and_then(Value::as_str)
-            .filter(|m| m.starts_with("keras.src.ops") || m.starts_with("keras.ops"))?;
-        let class = v.get("class_name").and_then(Value::as_str)?;
         let tables = || [arithmetic::TABLE, neural::TABLE, reductions::TABLE, shapes::TABLE].into_iter().flatten();
+        let class = v.get("class_name").and_then(Value::as_str)?;
+        let module = match v.get("module").and_then(Value::as_str) {
+            Some(m) if m.starts_with("keras.src.ops") || m.starts_with("keras.ops") => m,
+            // Legacy `.h5` files of Keras 3 name classes without modules.
+            None if v.get("module").is_none() && v["inbound_nodes"][0].get("args").is_some() => {
+                let layer = <dyn LayerRule>::registry().iter().any(|e| e.class == class);
+                if layer || !tables().any(|op| op.class == class) {
+                    return None;
+                }
+                "keras.src.ops.numpy"
+            }
+            _ => return None,
+        };
         let Some(op) = tables().find(|op| op.class == class) else {
             let near = nearest(class, tables().map(|op| op.class)).join(", ");
             let e = Error::new(ErrorKind::Unsupported, format!("there is no operation named {class:?}"));
