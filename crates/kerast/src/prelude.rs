@@ -2,8 +2,8 @@
 
 pub use crate::activations::{Relu, Sigmoid, Softmax, Tanh};
 pub use crate::callbacks::{
-    Callback, Control, CsvLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, ModelCheckpoint,
-    ReduceLrOnPlateau, StopOnCtrlC, TerminateOnNan,
+    BackupAndRestore, Callback, CallbackState, Control, CsvLogger, EarlyStopping, LambdaCallback,
+    LearningRateScheduler, ModelCheckpoint, ReduceLrOnPlateau, StopOnCtrlC, TerminateOnNan,
 };
 pub use crate::config::{Config, FromConfig};
 pub use crate::constraints::{ConstraintRule, NonNeg};

@@ -281,3 +281,61 @@ fn a_predictor_serves_many_threads_what_predict_says() {
     assert!(all[0].to_f64_vec().iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6));
     assert!(predictor.run(&rows[..7], &mut [0.0; 5]).unwrap_err().to_string().contains("288 elements"));
 }
+
+/// A training that is cut again and again, each time by dropping everything, ends with the bits of one that never was.
+#[test]
+fn a_run_that_was_cut_goes_on_with_the_same_bits() {
+    let folder = std::env::temp_dir().join(format!("kerast-backup-{}", std::process::id()));
+    let log = folder.join("log.csv");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (x, y) = (array(&[90, 12], 4), labels(90, 4));
+    let make = || {
+        set_random_seed(3);
+        let mut m = Sequential::new()
+            .add(Dense::new(16).activation("relu").input_dim(12))
+            .add(BatchNormalization::new())
+            .add(Dropout::new(0.4))
+            .add(Dense::new(4).activation("softmax"));
+        m.compile(Adam::new(0.02).amsgrad(true), "sparse_categorical_crossentropy").metrics(["accuracy"]).build().unwrap();
+        m
+    };
+    /// Stops after so many steps of this process, as a power cut would: nobody is told.
+    struct Cut(usize);
+    impl Callback for Cut {
+        fn watches_batches(&self) -> bool {
+            true
+        }
+        fn on_train_batch_end(&mut self, _: usize, _: &Vec<(String, f64)>, _: &mut Control) -> Result<()> {
+            self.0 -= 1;
+            match self.0 {
+                0 => Err(Error::new(kerast::ErrorKind::Io, "cut")),
+                _ => Ok(()),
+            }
+        }
+    }
+    let run = |steps: usize| -> Result<(Vec<Vec<u8>>, Vec<f64>)> {
+        let mut m = make();
+        let fit = m.fit(&x, &y).epochs(5).batch_size(16).validation_split(0.2).verbose(0);
+        let plateau = ReduceLrOnPlateau::new("val_loss").patience(1).factor(0.5);
+        let stopping = EarlyStopping::new("val_loss").patience(9).restore_best_weights(true);
+        let fit = fit.callback(plateau).callback(stopping).callback(CsvLogger::new(&log)).callback(Cut(steps));
+        let history = fit.callback(BackupAndRestore::new(&folder).every_steps(2)).run()?;
+        let weights = m.get_weights()?.iter().map(|w| w.bytes().to_vec()).collect();
+        Ok((weights, ["loss", "accuracy", "val_loss", "learning_rate"].iter().flat_map(|k| history.get(k).to_vec()).collect()))
+    };
+    let whole = run(1000).unwrap();
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert_eq!((whole.1.len(), lines.lines().count()), (20, 6));
+    let mut cuts = 0;
+    let end = loop {
+        match run(3 + cuts % 5) {
+            Ok(end) => break end,
+            Err(e) => assert_eq!(e.message(), "cut"),
+        }
+        cuts += 1;
+    };
+    assert!(cuts > 4 && end == whole, "{cuts} cuts: {:?} is not {:?}", end.1, whole.1);
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), lines);
+    assert!(!folder.join("backup.keras").exists(), "a finished run leaves no backup");
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -1,6 +1,6 @@
 //! Saves the model at the ends of epochs.
 
-use super::{Better, Callback, Control, monitored};
+use super::{Better, Callback, CallbackState, Control, monitored};
 use crate::Result;
 use crate::models::Model;
 use crate::train::Logs;
@@ -71,6 +71,15 @@ fn filled(pattern: &str, epoch: usize, logs: &Logs) -> String {
 }
 
 impl Callback for ModelCheckpoint {
+    fn state(&self) -> CallbackState {
+        CallbackState { numbers: vec![self.best], ..CallbackState::default() }
+    }
+
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        self.best = state.numbers.first().copied().unwrap_or(self.best);
+        Ok(())
+    }
+
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         self.best = Better::of(&self.mode, &self.monitor)?.worst();
         Ok(())

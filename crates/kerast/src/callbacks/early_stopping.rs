@@ -1,6 +1,6 @@
 //! Stops when a number no longer improves.
 
-use super::{Better, Callback, Control, monitored};
+use super::{Better, Callback, CallbackState, Control, monitored};
 use crate::models::Model;
 use crate::train::Logs;
 use crate::{Result, Tensor};
@@ -122,6 +122,19 @@ impl Callback for EarlyStopping {
             self.stopped_epoch = Some(epoch);
             control.stop = true;
             control.reason = Some(format!("{} did not improve for {} epochs", self.monitor, self.wait));
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> CallbackState {
+        let numbers = vec![self.best, self.best_epoch as f64, self.wait as f64];
+        CallbackState { numbers, tensors: self.best_weights.clone().unwrap_or_default(), ..CallbackState::default() }
+    }
+
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        if let [best, epoch, wait] = state.numbers[..] {
+            (self.best, self.best_epoch, self.wait) = (best, epoch as usize, wait as usize);
+            self.best_weights = (!state.tensors.is_empty()).then_some(state.tensors);
         }
         Ok(())
     }

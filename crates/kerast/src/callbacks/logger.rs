@@ -1,6 +1,6 @@
 //! Writes the numbers of every epoch into a CSV file.
 
-use super::{Callback, Control};
+use super::{Callback, CallbackState, Control};
 use crate::models::Model;
 use crate::train::Logs;
 use crate::{Error, ErrorKind, Result};
@@ -15,12 +15,14 @@ pub struct CsvLogger {
     append: bool,
     file: Option<File>,
     names: Vec<String>,
+    /// The lines written in this training.
+    lines: Vec<String>,
 }
 
 impl CsvLogger {
     /// Into this file, which is written anew.
     pub fn new(path: impl AsRef<Path>) -> CsvLogger {
-        CsvLogger { path: path.as_ref().to_path_buf(), append: false, file: None, names: vec![] }
+        CsvLogger { path: path.as_ref().to_path_buf(), append: false, file: None, names: vec![], lines: vec![] }
     }
 
     /// Keep what is in the file.
@@ -45,6 +47,7 @@ impl CsvLogger {
             None => options.open(&self.path).map_err(failed)?,
         };
         writeln!(file, "{line}").map_err(failed)?;
+        self.lines.push(line.to_string());
         self.file = Some(file);
         Ok(())
     }
@@ -54,7 +57,22 @@ impl Callback for CsvLogger {
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         self.file = None;
         self.names.clear();
+        self.lines.clear();
         Ok(())
+    }
+
+    fn state(&self) -> CallbackState {
+        CallbackState { words: self.lines.clone(), ..CallbackState::default() }
+    }
+
+    /// The file has the lines of the run up to here again, and no line of epochs that are to be run once more.
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        let mut lines = state.words.into_iter();
+        if let Some(header) = lines.next() {
+            self.names = header.split(',').skip(1).map(str::to_string).collect();
+            self.write(&header)?;
+        }
+        lines.try_for_each(|l| self.write(&l))
     }
 
     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, _: &mut Model, _: &mut Control) -> Result<()> {

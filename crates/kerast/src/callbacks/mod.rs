@@ -1,5 +1,6 @@
 //! Callbacks: what happens beside training, at the ends of epochs and batches.
 
+mod backup;
 mod checkpoint;
 mod ctrl_c;
 mod early_stopping;
@@ -7,6 +8,8 @@ mod lambda;
 mod logger;
 mod rates;
 
+pub use crate::train::Backup;
+pub use backup::BackupAndRestore;
 pub use checkpoint::ModelCheckpoint;
 pub use ctrl_c::StopOnCtrlC;
 pub use early_stopping::EarlyStopping;
@@ -16,7 +19,7 @@ pub use rates::{LearningRateScheduler, ReduceLrOnPlateau, TerminateOnNan};
 
 use crate::models::Model;
 use crate::train::Logs;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Tensor};
 
 /// What a callback may do to the training.
 #[derive(Debug, Default)]
@@ -25,6 +28,17 @@ pub struct Control {
     pub stop: bool,
     /// Why it ended, for the last line.
     pub reason: Option<String>,
+}
+
+/// What a callback knows, so that a training that was cut goes on as if it had not been.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackState {
+    /// Numbers, kept to the bit.
+    pub numbers: Vec<f64>,
+    /// Texts.
+    pub words: Vec<String>,
+    /// Arrays.
+    pub tensors: Vec<Tensor>,
 }
 
 /// Something that happens beside training. Every method does nothing unless written.
@@ -54,6 +68,19 @@ pub trait Callback {
         let _ = epoch;
         None
     }
+    /// What it knows between two steps.
+    fn state(&self) -> CallbackState {
+        CallbackState::default()
+    }
+    /// Takes up what it knew; called after [`Callback::on_train_begin`].
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+    /// Where the state of the training is to be kept.
+    fn backup(&self) -> Option<Backup> {
+        None
+    }
     /// After an epoch, with its numbers; numbers added here appear in the history.
     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model, control: &mut Control) -> Result<()> {
         let _ = (epoch, logs, model, control);
@@ -78,6 +105,15 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     }
     fn watches_batches(&self) -> bool {
         (**self).watches_batches()
+    }
+    fn state(&self) -> CallbackState {
+        (**self).state()
+    }
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        (**self).restore(state)
+    }
+    fn backup(&self) -> Option<Backup> {
+        (**self).backup()
     }
     fn stop_now(&mut self, epoch: usize) -> Option<String> {
         (**self).stop_now(epoch)

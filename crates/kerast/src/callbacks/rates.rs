@@ -1,6 +1,6 @@
 //! Callbacks that change the learning rate, and the one that ends a hopeless run.
 
-use super::{Better, Callback, Control, monitored};
+use super::{Better, Callback, CallbackState, Control, monitored};
 use crate::Result;
 use crate::models::Model;
 use crate::train::Logs;
@@ -100,6 +100,17 @@ impl ReduceLrOnPlateau {
 }
 
 impl Callback for ReduceLrOnPlateau {
+    fn state(&self) -> CallbackState {
+        CallbackState { numbers: vec![self.best, self.wait as f64, self.cooling as f64], ..CallbackState::default() }
+    }
+
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        if let [best, wait, cooling] = state.numbers[..] {
+            (self.best, self.wait, self.cooling) = (best, wait as usize, cooling as usize);
+        }
+        Ok(())
+    }
+
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         self.best = Better::of(&self.mode, &self.monitor)?.worst();
         (self.wait, self.cooling) = (0, 0);

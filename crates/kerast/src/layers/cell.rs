@@ -273,7 +273,10 @@ impl LayerCell {
         // A line inside Kerast tells a user nothing; a line inside their own layer does.
         let ours = file!().trim_end_matches("layers/cell.rs");
         let e = if e.get("at").is_some_and(|at| at.starts_with(ours)) { e.without("at") } else { e };
-        e.layer(place).written(self.written())
+        match self.written.file().starts_with(ours) {
+            true => e.layer(place),
+            false => e.layer(place).written(self.written()),
+        }
     }
 
     /// Makes the weights, once, for the first input shapes seen. Values are drawn from `seed`, one stream per weight path.

@@ -310,6 +310,18 @@ impl Model {
         Ok(())
     }
 
+    /// The learning rate that was set from outside, if one was.
+    pub(crate) fn rate_set_outside(&self) -> Option<f64> {
+        self.compiled.as_ref().and_then(|c| c.learning_rate)
+    }
+
+    /// Sets how many updates the optimizer has made.
+    pub(crate) fn set_updates(&mut self, updates: u64) {
+        if let Some(c) = &mut self.compiled {
+            c.updates = updates;
+        }
+    }
+
     /// Updates that the optimizer has made.
     pub fn updates(&self) -> u64 {
         self.compiled.as_ref().map_or(0, |c| c.updates)

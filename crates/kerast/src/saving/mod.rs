@@ -12,6 +12,7 @@ mod weights;
 
 pub use json::model_from_json;
 pub use model_file::load_model;
+pub(crate) use model_file::{add_model, restore_model};
 pub use weight_files::LoadWeights;
 pub use weights::container_names;
 

@@ -98,22 +98,35 @@ impl Model {
         }
     }
 
-    /// A `.keras` file in memory.
-    pub(crate) fn keras_bytes(&self) -> Result<Vec<u8>> {
-        let network = self.built()?;
-        let metadata = json!({"keras_version": KERAS, "date_saved": date()});
-        let mut file = weights::tree(self.name(), self.is_sequential(), &network.cells())?;
-        if self.compiled.is_some() {
-            weights::add_optimizer(self, &mut file)?;
-        }
+    fn keras_bytes(&self) -> Result<Vec<u8>> {
         let mut archive = Builder::new();
-        archive.add("metadata.json", metadata.to_string().as_bytes())?;
-        archive.add("config.json", self.to_json()?.as_bytes())?;
-        archive.add("model.weights.h5", &file.to_bytes()?)?;
-        if let Some(key) = self.random_key().and_then(|k| k.as_slice::<u32>().map(<[u32]>::to_vec)) {
-            archive.add(OURS, json!({"version": 1, "random_key": key}).to_string().as_bytes())?;
-        }
+        add_model(self, &mut archive)?;
         archive.finish()
+    }
+}
+
+/// Adds the entries of a `.keras` file.
+pub(crate) fn add_model(model: &Model, archive: &mut Builder) -> Result<()> {
+    let file = weights::whole_tree(model, &*model.built()?)?;
+    archive.add("metadata.json", json!({"keras_version": KERAS, "date_saved": date()}).to_string().as_bytes())?;
+    archive.add("config.json", model.to_json()?.as_bytes())?;
+    archive.add("model.weights.h5", &file.to_bytes()?)?;
+    match model.random_key().and_then(|k| k.as_slice::<u32>().map(<[u32]>::to_vec)) {
+        Some(key) => archive.add(OURS, json!({"version": 1, "random_key": key}).to_string().as_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// Sets a model's weights, its optimizer's variables and its random key from the entries of a `.keras` file.
+pub(crate) fn restore_model(model: &mut Model, archive: &mut Archive) -> Result<()> {
+    let file = Hdf5::from_bytes(archive.read("model.weights.h5")?).map_err(|e| e.fact("entry", "model.weights.h5"))?;
+    weights::assign(&model.layers(), &file)?;
+    if model.compiled.is_some() {
+        weights::assign_optimizer(model, &file)?;
+    }
+    match archive.contains(OURS) {
+        true => resume(model, &archive.read_at_most(OURS, LARGEST_CONFIG)?),
+        false => Ok(()),
     }
 }
 

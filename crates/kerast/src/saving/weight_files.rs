@@ -124,7 +124,7 @@ impl Model {
         let path = path.as_ref();
         let network = self.built()?;
         let bytes = match path.extension().and_then(|e| e.to_str()) {
-            Some("h5") => weights::tree(self.name(), self.is_sequential(), &network.cells())?.to_bytes()?,
+            Some("h5") => weights::whole_tree(self, &network)?.to_bytes()?,
             Some("npz") => {
                 let all = self.saved_weights()?;
                 return npz::write(path, &all.iter().map(|(n, t)| (n.as_str(), t)).collect::<Vec<_>>());

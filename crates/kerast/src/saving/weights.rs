@@ -2,7 +2,7 @@
 
 use super::hdf5::{Group, Hdf5};
 use crate::layers::{LayerRef, Variable, snake_case};
-use crate::models::Model;
+use crate::models::{Model, Network};
 use crate::{ErrorKind, Result, Tensor};
 use std::collections::HashMap;
 
@@ -95,8 +95,17 @@ pub(super) fn assign_optimizer(model: &mut Model, file: &Hdf5) -> Result<()> {
     model.set_optimizer_variables(values).map_err(|e| e.fact("entry", format!("model.weights.h5: {OPTIMIZER}")))
 }
 
+/// The file of a model, with its optimizer's variables if it is compiled.
+pub(super) fn whole_tree(model: &Model, network: &Network) -> Result<Group> {
+    let mut root = tree(model.name(), model.is_sequential(), &network.cells())?;
+    if model.compiled.is_some() {
+        add_optimizer(model, &mut root)?;
+    }
+    Ok(root)
+}
+
 /// Adds the optimizer's variables to the file of a model.
-pub(super) fn add_optimizer(model: &Model, root: &mut Group) -> Result<()> {
+fn add_optimizer(model: &Model, root: &mut Group) -> Result<()> {
     let variables = model.optimizer_variables()?;
     let name = variables.first().and_then(|(n, _)| n.split('/').next()).unwrap_or("optimizer").to_string();
     root.at(OPTIMIZER).text("name", &name);
@@ -112,7 +121,7 @@ fn old_path(path: &str) -> String {
 }
 
 /// The file of a model: a group `vars` for every layer, with the layer's name, even where it has no variables.
-pub(super) fn tree(name: &str, sequential: bool, cells: &[LayerRef]) -> Result<Group> {
+fn tree(name: &str, sequential: bool, cells: &[LayerRef]) -> Result<Group> {
     let mut root = Group::new();
     root.at("vars").text("name", name);
     fill(cells, sequential, "", &mut root)?;

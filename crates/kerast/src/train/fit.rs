@@ -1,6 +1,7 @@
 //! `fit`: epochs over the data, validation, callbacks, progress.
 
 use super::arrays::{Arrays, IntoArrays};
+use super::backup::{Backup, Identity, Place};
 use super::batches::{self, Samples};
 use super::dataset::Dataset;
 use super::history::{History, Logs};
@@ -162,7 +163,16 @@ impl<'a> Fit<'a> {
     pub fn run(mut self) -> Result<History> {
         self.check()?;
         let (train, validation) = self.data()?;
+        let samples = match &train {
+            Source::Arrays(s) => s.len(),
+            Source::Stream(_) => 0,
+        };
+        let identity = Identity { seed: crate::seed(), batch_size: self.batch_size, samples };
         let mut session = Session {
+            backup: self.callbacks.iter().find_map(|c| c.backup()),
+            identity,
+            history: History::default(),
+            next: Place { epoch: self.initial_epoch, step: 0 },
             batch: self.batch_size,
             validation_batch: self.validation_batch_size.unwrap_or(self.batch_size),
             model: self.model,
@@ -175,7 +185,7 @@ impl<'a> Fit<'a> {
             cut: false,
         };
         let mut progress = Progress::stdout(self.verbose, self.epochs);
-        session.run(self.initial_epoch, self.epochs, self.validation_freq, &mut progress)
+        session.run(self.epochs, self.validation_freq, &mut progress)
     }
 
     fn check(&self) -> Result<()> {
@@ -258,16 +268,32 @@ struct Session<'a> {
     control: Control,
     /// Whether a callback ended training within an epoch.
     cut: bool,
+    backup: Option<Backup>,
+    identity: Identity,
+    history: History,
+    /// The step to be done next.
+    next: Place,
 }
 
 impl Session<'_> {
-    fn run(&mut self, first: usize, epochs: usize, validate_every: usize, progress: &mut Progress) -> Result<History> {
-        let mut history = History::default();
+    fn run(&mut self, epochs: usize, validate_every: usize, progress: &mut Progress) -> Result<History> {
         self.callbacks.iter_mut().try_for_each(|c| c.on_train_begin(self.model))?;
-        for epoch in first..epochs {
+        if let Some(backup) = &self.backup
+            && let Some((place, history)) = backup.restore(self.model, self.identity, &mut self.callbacks)?
+        {
+            (self.next, self.history) = (place, history);
+            progress.note(&format!(
+                "going on from {} in epoch {}, step {}",
+                backup.file.display(),
+                place.epoch + 1,
+                place.step
+            ));
+        }
+        for epoch in self.next.epoch..epochs {
             self.callbacks.iter_mut().try_for_each(|c| c.on_epoch_begin(epoch, self.model))?;
             let mut logs = self.epoch(epoch, progress)?;
             if self.cut {
+                self.keep()?;
                 progress.epoch_end(&logs);
                 break;
             }
@@ -278,21 +304,37 @@ impl Session<'_> {
             for c in &mut self.callbacks {
                 c.on_epoch_end(epoch, &mut logs, self.model, &mut self.control)?;
             }
-            history.push(epoch, &logs);
+            self.history.push(epoch, &logs);
             progress.epoch_end(&logs);
+            self.next = Place { epoch: epoch + 1, step: 0 };
             if self.control.stop {
                 if let Some(reason) = &mut self.control.reason {
                     *reason = format!("stopped after epoch {}: {reason}", epoch + 1);
                 }
                 break;
             }
+            if epoch + 1 < epochs {
+                self.keep()?;
+            }
         }
         self.callbacks.iter_mut().try_for_each(|c| c.on_train_end(self.model))?;
+        if let (Some(backup), false) = (&self.backup, self.cut) {
+            backup.forget();
+        }
+        let mut history = std::mem::take(&mut self.history);
         history.stopped = self.control.reason.take();
         if let Some(reason) = history.stopped() {
             progress.note(reason);
         }
         Ok(history)
+    }
+
+    /// Writes the state of the training, if somebody wants it kept.
+    fn keep(&self) -> Result<()> {
+        match &self.backup {
+            Some(b) => b.store(self.model, self.identity, self.next, &self.history, &self.callbacks),
+            None => Ok(()),
+        }
     }
 
     /// One pass over the data. The weights come back to the model however it ends.
@@ -324,7 +366,12 @@ impl Session<'_> {
         let rows = |step: usize| &order[(step * self.batch).min(n)..((step + 1) * self.batch).min(n)];
         // Rows of the batch that the present program is for.
         let mut count = 0;
-        for step in 0..steps.unwrap_or(usize::MAX) {
+        // Where a run that was cut goes on; batches of a stream before it are passed over.
+        let first = std::mem::take(&mut self.next.step);
+        if let Some(stream) = &mut stream {
+            stream.by_ref().take(first).try_for_each(|batch| batch.map(|_| ()))?;
+        }
+        for step in first..steps.unwrap_or(usize::MAX) {
             let made = match stream.as_mut().map(Iterator::next) {
                 None => None,
                 Some(None) => break,
@@ -343,7 +390,7 @@ impl Session<'_> {
                 _ => {
                     let program = self.model.program(signature(data, wanted, Mode::Train))?;
                     if *current != Some(program) {
-                        let fresh = current.is_none();
+                        let fresh = current.is_none() && step == 0;
                         if let Some(before) = current.take() {
                             self.model.leave(before)?;
                         }
@@ -377,11 +424,23 @@ impl Session<'_> {
                 progress.step(step + 1, &now);
             }
             if let Some(reason) = self.callbacks.iter_mut().find_map(|c| c.stop_now(epoch)) {
-                self.control.reason = Some(format!("stopped in epoch {} after step {}: {reason}", epoch + 1, step + 1));
-                self.cut = true;
+                // After an epoch's last step the epoch is finished first.
+                match steps == Some(step + 1) {
+                    true => (self.control.stop, self.control.reason) = (true, Some(reason)),
+                    false => {
+                        let place = format!("stopped in epoch {} after step {}", epoch + 1, step + 1);
+                        (self.cut, self.control.reason) = (true, Some(format!("{place}: {reason}")));
+                    }
+                }
             }
+            self.next = Place { epoch, step: step + 1 };
             if self.control.stop || self.cut {
                 break;
+            }
+            if self.backup.as_ref().is_some_and(|b| b.due(step)) && steps != Some(step + 1) {
+                self.model.leave(program)?;
+                self.keep()?;
+                self.model.enter(program, false)?;
             }
         }
         Ok(())

@@ -26,6 +26,11 @@ impl History {
         }
     }
 
+    /// Sets the values of a name.
+    pub(crate) fn set_column(&mut self, name: &str, values: Vec<f64>) {
+        self.columns.push((name.to_string(), values));
+    }
+
     /// Why training ended before its last epoch, as it was printed.
     pub fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()

@@ -1,6 +1,7 @@
 //! Training, evaluation, prediction: data in batches, one compiled program per shape of a batch.
 
 mod arrays;
+mod backup;
 mod batches;
 mod dataset;
 mod evaluate;
@@ -14,6 +15,7 @@ mod program;
 mod step;
 
 pub use arrays::{Arrays, IntoArrays, IntoTensor};
+pub use backup::Backup;
 pub use dataset::{Dataset, Sample};
 pub use evaluate::{Evaluate, Predict, Scores};
 pub use fit::Fit;

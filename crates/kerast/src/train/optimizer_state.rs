@@ -17,6 +17,13 @@ impl Model {
         Ok((state_variables(optimizer, &weights), file_order(optimizer, &weights)))
     }
 
+    /// The optimizer's variables in the order of Keras' files, and which trained weight each belongs to.
+    pub(crate) fn optimizer_slots(&self) -> Result<Vec<(Tensor, Option<usize>)>> {
+        let (all, order) = self.optimizer_layout()?;
+        let values = self.optimizer_variables()?;
+        Ok(values.into_iter().zip(order).map(|((_, v), i)| (v, all[i].weight)).collect())
+    }
+
     /// The optimizer's variables in the order of Keras' files, with Keras' names: iteration, learning rate, slots. Before the first update
     /// they have their first values.
     pub fn optimizer_variables(&self) -> Result<Vec<(String, Tensor)>> {

@@ -100,6 +100,22 @@ impl Model {
         variables.iter().zip(trains).filter(|(_, t)| *t).nth(w).ok_or_else(missing)?.0.value()
     }
 
+    /// The metrics of the epoch under way.
+    pub(super) fn running_metrics(&self) -> &[Tensor] {
+        &self.programs.metrics
+    }
+
+    /// Sets the metrics of the epoch under way.
+    pub(super) fn set_running_metrics(&mut self, metrics: Vec<Tensor>) {
+        self.programs.metrics = metrics;
+    }
+
+    /// State that files do not hold: of stateful layers.
+    pub(super) fn unsaved_state(&self) -> Result<Vec<(Variable, Tensor)>> {
+        let all = self.variables()?.into_iter().filter(|v| v.spec().seed && v.spec().dtype.is_float());
+        all.map(|v| Ok((v.clone(), v.value()?))).collect()
+    }
+
     /// The random key of the next step, once there was one.
     pub(crate) fn random_key(&self) -> Option<&Tensor> {
         self.programs.key.as_ref()
