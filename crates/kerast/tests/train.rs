@@ -296,7 +296,10 @@ fn a_run_that_was_cut_goes_on_with_the_same_bits() {
             .add(BatchNormalization::new())
             .add(Dropout::new(0.4))
             .add(Dense::new(4).activation("softmax"));
-        m.compile(Adam::new(0.02).amsgrad(true), "sparse_categorical_crossentropy").metrics(["accuracy"]).build().unwrap();
+        m.compile(Adam::new(0.02).amsgrad(true), "sparse_categorical_crossentropy")
+            .metrics(["accuracy"])
+            .build()
+            .unwrap();
         m
     };
     /// Stops after so many steps of this process, as a power cut would: nobody is told.
@@ -321,7 +324,10 @@ fn a_run_that_was_cut_goes_on_with_the_same_bits() {
         let fit = fit.callback(plateau).callback(stopping).callback(CsvLogger::new(&log)).callback(Cut(steps));
         let history = fit.callback(BackupAndRestore::new(&folder).every_steps(2)).run()?;
         let weights = m.get_weights()?.iter().map(|w| w.bytes().to_vec()).collect();
-        Ok((weights, ["loss", "accuracy", "val_loss", "learning_rate"].iter().flat_map(|k| history.get(k).to_vec()).collect()))
+        Ok((
+            weights,
+            ["loss", "accuracy", "val_loss", "learning_rate"].iter().flat_map(|k| history.get(k).to_vec()).collect(),
+        ))
     };
     let whole = run(1000).unwrap();
     let lines = std::fs::read_to_string(&log).unwrap();

@@ -34,6 +34,7 @@ pub use pooling::{
     GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D, MaxPooling2D,
     MaxPooling3D,
 };
+pub use registry::layer_classes;
 pub use reshaping::{Flatten, Permute, RepeatVector, Reshape, UpSampling2D, ZeroPadding2D};
 pub use rnn::{Bidirectional, Gru, Lstm, SimpleRnn, TimeDistributed};
 pub use shapes::{expect_rank, known, last_axis};

@@ -57,3 +57,8 @@ static REGISTRY: LazyLock<Vec<Entry<dyn LayerRule>>> = LazyLock::new(|| {
 pub(super) fn registry() -> &'static [Entry<dyn LayerRule>] {
     &REGISTRY
 }
+
+/// The classes of Keras' layers that are here, in the order of Keras' documentation.
+pub fn layer_classes() -> impl Iterator<Item = &'static str> {
+    REGISTRY.iter().map(|e| e.class)
+}

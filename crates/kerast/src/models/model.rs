@@ -8,7 +8,7 @@ use crate::layers::names::auto_name;
 use crate::layers::{Base, Input, LayerRef, Shape, Variable};
 use crate::optimizers::Optimizer;
 use crate::train::{Dataset, Evaluate, Fit, IntoArrays, Predict, Programs};
-use crate::{Error, ErrorKind, Result, Tensor};
+use crate::{DType, Error, ErrorKind, Result, Tensor};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -290,6 +290,25 @@ impl Model {
             )
             .repair("model.compile(\"adam\", \"mse\").build()?")
         })
+    }
+
+    /// The inputs: names, shapes (batch axis first) and element types.
+    pub fn inputs(&self) -> Result<Vec<(String, Shape, DType)>> {
+        let network = self.built()?;
+        let typed = network.inputs.iter().map(|p| network.ty(*p).clone());
+        Ok(network.input_names().into_iter().zip(typed).map(|(n, (s, d))| (n, s, d)).collect())
+    }
+
+    /// The outputs: names, shapes (batch axis first) and element types.
+    pub fn outputs(&self) -> Result<Vec<(String, Shape, DType)>> {
+        let network = self.built()?;
+        let typed = network.outputs.iter().map(|p| network.ty(*p).clone());
+        Ok(network.output_names().into_iter().zip(typed).map(|(n, (s, d))| (n, s, d)).collect())
+    }
+
+    /// Whether it is compiled.
+    pub fn is_compiled(&self) -> bool {
+        self.compiled.is_some()
     }
 
     /// The learning rate of the next update.

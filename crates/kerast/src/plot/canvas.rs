@@ -39,13 +39,18 @@ fn failed(e: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Io, "the picture cannot be drawn").fact("reason", e)
 }
 
-/// Draws a picture and returns it as PNG.
-pub(super) fn picture(width: u32, height: u32, draw: impl FnOnce(&Pen<'_>) -> Result<()>) -> Result<Vec<u8>> {
+/// Makes the font known.
+fn ready() {
     static ONCE: Once = Once::new();
     // A broken font would show in the tests, not here.
     ONCE.call_once(|| {
         let _ = register_font("sans-serif", FontStyle::Normal, FONT);
     });
+}
+
+/// Draws a picture and returns it as PNG.
+pub(super) fn picture(width: u32, height: u32, draw: impl FnOnce(&Pen<'_>) -> Result<()>) -> Result<Vec<u8>> {
+    ready();
     let (large_width, large_height) = (width as usize * SCALE, height as usize * SCALE);
     let mut large = vec![255u8; 3 * large_width * large_height];
     {
@@ -156,6 +161,7 @@ impl Pen<'_> {
 
 /// How wide a text of this size is.
 pub(super) fn width(text: &str, size: f64) -> f64 {
+    ready();
     let font = ("sans-serif", size * SCALE as f64).into_font();
     font.box_size(text).map_or(0.0, |(w, _)| f64::from(w) / SCALE as f64)
 }

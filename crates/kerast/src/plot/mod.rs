@@ -3,7 +3,10 @@
 
 mod axes;
 mod canvas;
+mod model;
 mod png;
+
+pub use model::model;
 
 use crate::data::write_file;
 use crate::{Error, ErrorKind, Result};

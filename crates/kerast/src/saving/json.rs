@@ -35,6 +35,18 @@ impl Model {
         Ok(self.json()?.to_string())
     }
 
+    /// How the model is compiled, as Keras' `compile_config` says it; `None` if it is not.
+    pub fn compile_config(&self) -> Result<Option<Value>> {
+        let names = self.built()?.output_names();
+        self.compiled.as_ref().map(|c| compile_config::write(c, &names)).transpose()
+    }
+
+    /// Compiles as Keras' `compile_config` says; the optimizer starts anew.
+    pub fn compile_from_config(&mut self, config: &Value) -> Result<()> {
+        let missing = || Error::new(ErrorKind::Config, "the compile config has no optimizer");
+        self.compile_with(compile_config::read(config).ok_or_else(missing)??)
+    }
+
     pub(super) fn json(&self) -> Result<Value> {
         let network = self.built()?;
         let mut v = model_json(self.name(), self.is_sequential(), &network);

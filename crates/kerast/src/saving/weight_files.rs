@@ -139,10 +139,15 @@ impl Model {
         write_file(path, &bytes)
     }
 
-    /// Every saved variable's value under its dataset in `model.weights.h5`; states of random generators are none.
-    fn saved_weights(&self) -> Result<Vec<(String, Tensor)>> {
+    /// Every saved variable: Keras' path, its dataset in `model.weights.h5`, its value.
+    pub fn named_weights(&self) -> Result<Vec<(String, String, Tensor)>> {
         let cells = self.built()?.cells();
         let saved = weights::datasets(&cells, "").into_iter().filter(|(_, v)| !v.spec().seed);
-        saved.map(|(p, v)| Ok((p, v.value()?))).collect()
+        saved.map(|(p, v)| Ok((v.path().to_string(), p, v.value()?))).collect()
+    }
+
+    /// Every saved variable's value under its dataset in `model.weights.h5`; states of random generators are none.
+    fn saved_weights(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(self.named_weights()?.into_iter().map(|(_, dataset, value)| (dataset, value)).collect())
     }
 }

@@ -110,6 +110,7 @@ impl Backup {
         identity: Identity,
         callbacks: &mut [Box<dyn Callback + '_>],
     ) -> Result<Option<(Place, History)>> {
+        self.sweep();
         match self.file.exists() {
             true => self.take_up(model, identity, callbacks).map(Some).map_err(|e| e.fact("file", self.file.display())),
             false => Ok(None),
@@ -186,6 +187,18 @@ impl Backup {
     /// The run is over: nothing to go on from.
     pub(crate) fn forget(&self) {
         let _ = std::fs::remove_file(&self.file);
+        self.sweep();
+    }
+
+    /// Removes what a writer that was killed left half written.
+    fn sweep(&self) {
+        let Some(folder) = self.file.parent() else { return };
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().to_string();
+            if name.starts_with(".backup.keras.") && name.ends_with(".tmp") {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     pub(crate) fn in_folder(folder: &Path) -> Backup {

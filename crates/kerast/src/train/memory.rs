@@ -10,6 +10,23 @@ impl Model {
     /// [`Model::summary`], and the memory that training at this batch size takes: parameters, the optimizer's state, and what the
     /// compiled step holds besides (activations, gradients). A model that is not compiled yet is measured for prediction.
     pub fn summary_at(&self, batch_size: usize) -> Result<String> {
+        let bytes = self.memory_at(batch_size)?;
+        let all = bytes_text(bytes.iter().sum());
+        let [parameters, optimizer, rest] = bytes.map(bytes_text);
+        Ok(match self.compiled.is_some() {
+            true => format!(
+                "{} training at batch {batch_size}: {all} (parameters {parameters}, optimizer {optimizer}, activations {rest})\n",
+                self.summary()?
+            ),
+            false => format!(
+                "{} predicting at batch {batch_size}: {all} (parameters {parameters}, activations {rest})\n",
+                self.summary()?
+            ),
+        })
+    }
+
+    /// The bytes behind [`Model::summary_at`]: parameters, optimizer, activations.
+    pub fn memory_at(&self, batch_size: usize) -> Result<[usize; 3]> {
         let network = self.built()?;
         let fixed = |shape: &[Option<usize>]| shape.iter().map(|d| d.unwrap_or(batch_size)).collect::<Vec<usize>>();
         let port = |p: &crate::models::Port| &network.uses[p.node].outputs[p.index];
@@ -41,17 +58,6 @@ impl Model {
         let parameters: usize = variables.iter().filter(|v| !v.spec().seed).map(|v| v.ty().bytes()).sum();
         let optimizer: usize = graph.optimizer.iter().map(|s| s.ty.bytes()).sum();
         let rest = cpu::compile(&graph.graph, &graph.donations)?.arena_bytes();
-        let all = bytes_text(parameters + optimizer + rest);
-        let [parameters, optimizer, rest] = [parameters, optimizer, rest].map(bytes_text);
-        Ok(match mode {
-            Mode::Train => format!(
-                "{} training at batch {batch_size}: {all} (parameters {parameters}, optimizer {optimizer}, activations {rest})\n",
-                self.summary()?
-            ),
-            _ => format!(
-                "{} predicting at batch {batch_size}: {all} (parameters {parameters}, activations {rest})\n",
-                self.summary()?
-            ),
-        })
+        Ok([parameters, optimizer, rest])
     }
 }
