@@ -109,7 +109,7 @@ enum Command {
         batch_size: u64,
     },
     /// Trains on; the model's own compile config holds unless overridden.
-    Fit(fit::Fit),
+    Fit(Box<fit::Fit>),
     /// Every variable: Keras' path, its dataset in model.weights.h5, shape, element type.
     #[command(after_help = "Example: kerast weights model.h5 --output weights.npz")]
     Weights {
