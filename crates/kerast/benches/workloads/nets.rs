@@ -252,9 +252,9 @@ fn resnet_20() -> Result<Model> {
 /// ResNet-50 as `keras.applications` builds it: the stride in the first 1 x 1.
 fn resnet_50() -> Result<Model> {
     let input = Input::new([224, 224, 3]).symbol();
-    let stem = Conv2D::new(64, 7).strides(2).apply(ZeroPadding2D::new(3usize).apply(&input));
+    let stem = Conv2D::new(64, 7).strides(2).apply(ZeroPadding2D::new().padding(3usize).apply(&input));
     let stem = active(&BatchNormalization::new().epsilon(1.001e-5).apply(&stem));
-    let mut x = MaxPooling2D::new(3).strides(2).apply(ZeroPadding2D::new(1usize).apply(&stem));
+    let mut x = MaxPooling2D::new(3).strides(2).apply(ZeroPadding2D::new().padding(1usize).apply(&stem));
     for (filters, blocks, first) in [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)] {
         for block in 0..blocks {
             let stride = if block == 0 { first } else { 1 };

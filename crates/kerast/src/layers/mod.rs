@@ -23,8 +23,12 @@ pub use arguments::{Argument, Arguments};
 pub use attention::MultiHeadAttention;
 pub use call::{Call, Masks};
 pub use cell::{LayerRef, Variable};
-pub use convolutional::{Conv1D, Conv2D, Conv3D};
-pub use core::{ActivationLayer, Dense, Dropout, Embedding, Input, Lambda, Masking, register_function};
+pub use convolutional::*;
+pub use core::{
+    ActivationLayer, ActivityRegularization, AlphaDropout, Dense, Dropout, EluLayer, Embedding, GaussianDropout,
+    GaussianNoise, Identity, Input, Lambda, LeakyReluLayer, Masking, PRelu, ReluLayer, SoftmaxLayer, SpatialDropout1D,
+    SpatialDropout2D, SpatialDropout3D, ThresholdedRelu, register_function,
+};
 pub use layer::{Base, LayerObject, LayerRule, Policy, Shape, layer, layer_base, register_layer};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use names::{auto_name, clear_session, snake_case};
@@ -35,7 +39,7 @@ pub use pooling::{
     MaxPooling3D,
 };
 pub use registry::layer_classes;
-pub use reshaping::{Flatten, Permute, RepeatVector, Reshape, UpSampling2D, ZeroPadding2D};
+pub use reshaping::*;
 pub use rnn::{Bidirectional, Gru, Lstm, SimpleRnn, TimeDistributed};
 pub use shapes::{expect_rank, known, last_axis};
 pub use sizes::Sizes;

@@ -219,6 +219,11 @@ type Place = (String, usize, usize);
 /// that are given by name (`initial_state`, `key`) are inputs as if given by place.
 fn inbound(v: &Value) -> Result<(Vec<Place>, Arguments<Place>)> {
     let (mut found, mut arguments) = (vec![], Arguments::default());
+    let mut named = |key: &String, v: &Value, mut here: Vec<Place>, found: &mut Vec<Place>| match here.is_empty() {
+        true => _ = arguments.fixed.insert(key.clone(), v.clone()),
+        false if key.ends_with("mask") => arguments.tensors.push((key.clone(), here.swap_remove(0))),
+        false => found.extend(here),
+    };
     match v {
         // Keras 3: {"args": […], "kwargs": {…}}
         Value::Object(o) if o.contains_key("args") => {
@@ -226,15 +231,16 @@ fn inbound(v: &Value) -> Result<(Vec<Place>, Arguments<Place>)> {
             for (key, k) in o.get("kwargs").and_then(Value::as_object).into_iter().flatten() {
                 let mut here = vec![];
                 collect(k, &mut here, 0)?;
-                match here.is_empty() {
-                    true => _ = arguments.fixed.insert(key.clone(), k.clone()),
-                    false if key.ends_with("mask") => arguments.tensors.push((key.clone(), here.swap_remove(0))),
-                    false => found.extend(here),
-                }
+                named(key, k, here, &mut found);
             }
         }
-        // Keras 1 and 2: [[name, node, tensor, {}], …]
-        Value::Array(a) => found.extend(a.iter().map(place).collect::<Result<Vec<_>>>()?),
+        // Keras 1 and 2: [[name, node, tensor, {argument: [name, node, tensor] or a value}], …]
+        Value::Array(a) => {
+            found.extend(a.iter().map(place).collect::<Result<Vec<_>>>()?);
+            for (key, k) in a.iter().filter_map(|p| p.get(3)?.as_object()).flatten() {
+                named(key, k, place(k).into_iter().collect(), &mut found);
+            }
+        }
         _ => return Err(wrong("an inbound node", v)),
     }
     Ok((found, arguments))

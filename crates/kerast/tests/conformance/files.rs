@@ -61,9 +61,19 @@ fn same(got: &Tensor, want: &Tensor, tolerance: f64, what: &str) -> Result<(), S
     close(&got.to_f64_vec(), &want, tolerance).map_err(|e| format!("{what}: {e}"))
 }
 
+/// Keras' layers also take one sample beside several; its models, as ours, do not.
+fn repeated(t: &mut Tensor, n: usize) -> Result<(), String> {
+    if t.shape().first() == Some(&1) && n > 1 {
+        let shape = [&[n], &t.shape()[1..]].concat();
+        *t = Tensor::from_le_bytes(t.dtype(), &shape, &t.bytes().repeat(n)).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
 fn predict(case: &Case, model: &mut Model, npz: &mut Npz) -> Result<(), String> {
-    let x = series(npz, "x")?;
+    let mut x = series(npz, "x")?;
     let n = x.first().map_or(1, |t| t.shape()[0]);
+    x.iter_mut().try_for_each(|t| repeated(t, n))?;
     let got = model.predict(named(&x)).batch_size(n).all().map_err(|e| e.to_string())?;
     for (i, y) in series(npz, "y")?.iter().enumerate() {
         let g = got.get(i).ok_or_else(|| format!("there is no output {i}"))?;

@@ -12,14 +12,14 @@ use kerast_graph::Var;
 use kerast_graph::ops::{ConvAxes, ConvDim, Convolution};
 
 /// What the convolutions share.
-struct Shared<'a> {
-    filters: usize,
-    kernel: &'a [usize],
-    strides: &'a [usize],
-    padding: &'static str,
-    dilation: &'a [usize],
-    groups: usize,
-    last: bool,
+pub(super) struct Shared<'a> {
+    pub(super) filters: usize,
+    pub(super) kernel: &'a [usize],
+    pub(super) strides: &'a [usize],
+    pub(super) padding: &'static str,
+    pub(super) dilation: &'a [usize],
+    pub(super) groups: usize,
+    pub(super) last: bool,
 }
 
 impl Shared<'_> {
@@ -58,7 +58,7 @@ impl Shared<'_> {
         Ok(channels)
     }
 
-    fn call(&self, x: &Var, kernel: &Var) -> Result<Var> {
+    pub(super) fn call(&self, x: &Var, kernel: &Var) -> Result<Var> {
         let n = self.rank();
         let axes = if self.last { ConvAxes::channels_last(n) } else { ConvAxes::channels_first(n) };
         let channels = x.shape()[axes.feature];

@@ -5,6 +5,8 @@ mod dropout;
 mod embedding;
 mod input;
 mod lambda;
+mod noise;
+mod rectifiers;
 mod simple;
 
 pub use dense::Dense;
@@ -13,4 +15,9 @@ pub(crate) use dropout::keep_mask;
 pub use embedding::Embedding;
 pub use input::Input;
 pub use lambda::{Lambda, register_function};
+pub use noise::{
+    ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise, Identity, SpatialDropout1D, SpatialDropout2D,
+    SpatialDropout3D,
+};
+pub use rectifiers::{EluLayer, LeakyReluLayer, PRelu, ReluLayer, SoftmaxLayer, ThresholdedRelu};
 pub use simple::{ActivationLayer, Masking};

@@ -3,5 +3,8 @@
 mod images;
 mod shape;
 
-pub use images::{Padding2D, UpSampling2D, ZeroPadding2D};
+pub use images::{
+    Cropping1D, Cropping2D, Cropping3D, Sides, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
+    ZeroPadding3D,
+};
 pub use shape::{Flatten, Permute, RepeatVector, Reshape};

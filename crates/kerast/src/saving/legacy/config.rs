@@ -204,14 +204,15 @@ fn layer(old: &str, class: &str, mut c: Json, age: Age, depth: usize) -> Result<
         "InputLayer" => keep(&mut c, &["batch_input_shape", "batch_shape", "dtype", "name"]),
         "LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM2D" => recurrent(old, class, &mut c, age),
         "BatchNormalization" => batch_normalization(&mut c)?,
+        "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D" => _ = c.shift_remove("noise_shape"),
         "LeakyReLU" => rename(&mut c, "alpha", "negative_slope"),
         "DepthwiseConv2D" | "DepthwiseConv1D" => {
-            for key in ["kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"] {
+            for key in ["kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters", "groups"] {
                 c.shift_remove(key);
             }
         }
         "SeparableConv2D" | "SeparableConv1D" => {
-            for key in ["kernel_initializer", "kernel_regularizer", "kernel_constraint"] {
+            for key in ["kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"] {
                 c.shift_remove(key);
             }
         }
@@ -222,6 +223,7 @@ fn layer(old: &str, class: &str, mut c: Json, age: Age, depth: usize) -> Result<
                 }
             }
         }
+        "Conv2DTranspose" | "Conv3DTranspose" | "Conv1DTranspose" => _ = c.shift_remove("groups"),
         "MultiHeadAttention" => {
             for key in ["query_shape", "key_shape", "value_shape", "softmax_robust_masking"] {
                 c.shift_remove(key);
