@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::{Program, check_gradients, traced, weighted_sum};
+use common::{Program, applied, check_gradients, parameters, traced, weighted_sum};
 use kerast_graph::autodiff;
 use kerast_graph::ir::attributes::Attribute;
 use kerast_graph::ir::op::{Op, Sample};
 use kerast_graph::ir::text;
-use kerast_graph::{DType, Graph, Tensor, Type, Var};
+use kerast_graph::{DType, Graph, Tensor, Trace, Type, Var};
 
 fn graph(sample: &Sample) -> Graph {
     let (trace, _, out) = traced(sample);
@@ -49,6 +49,23 @@ fn shape_rules_agree_with_what_runs_and_threads_do_not_change_a_bit() {
         }
         for (a, b) in results.iter().zip(Program::new(&g, 2).call(&sample.operands)) {
             assert!(same_bits(a, &b), "{name} {:?}", sample.op);
+        }
+    }
+}
+
+/// Constants are folded, brought into the order in which kernels read them, …: the results stay as they are.
+#[test]
+fn constants_give_the_bits_that_parameters_give() {
+    for (name, sample) in Op::samples().into_iter().filter(|(_, s)| !s.operands.is_empty()) {
+        let expected = Program::new(&graph(&sample), 1).call(&sample.operands);
+        for first in [0, 1] {
+            let trace = Trace::new();
+            let mut inputs = parameters(&trace, &sample.operands[..first]);
+            inputs.extend(sample.operands[first..].iter().map(|t| trace.constant(t.clone())));
+            let g = trace.finish(&applied(&trace, &sample, &inputs)).expect("samples are valid");
+            for (a, b) in expected.iter().zip(Program::new(&g, 2).call(&sample.operands[..first])) {
+                assert!(same_bits(a, &b), "{name} {:?}", sample.op);
+            }
         }
     }
 }

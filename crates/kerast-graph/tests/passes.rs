@@ -261,3 +261,56 @@ fn legalize_joins_many_parts_in_groups() {
         ),
     );
 }
+
+#[test]
+fn absorb_gives_zeros_around_an_input_to_the_convolution() {
+    let convolution = |x: &str, padding: &str| {
+        format!(
+            r#"convolution({x}, %1) {{lhs = [0, 2, 1], rhs = [2, 1, 0], out = [0, 2, 1], dims = [1, {padding}, 1, 1, 0], feature_groups = 1, batch_groups = 1}} : f32[2,7,4]"#
+        )
+    };
+    let head = r#"
+        %0 = parameter() {index = 0, type = "f32[2,5,3]"} : f32[2,5,3]
+        %1 = parameter() {index = 1, type = "f32[2,3,4]"} : f32[2,3,4]
+        %2 = constant() {value = f32[] {0.0}} : f32[]
+        %3 = pad(%0, %2) {low = [0, 1, 0], high = [0, 2, 0], interior = [0, 0, 0]} : f32[2,8,3]
+        "#;
+    check(
+        "absorb",
+        &format!("{head}%4 = {}\nreturn %4", convolution("%3", "0, 0")),
+        &format!("{head}%4 = {}\nreturn %4", convolution("%0", "1, 2")),
+    );
+}
+
+#[test]
+fn absorb_gives_factors_and_offsets_of_channels_to_fixed_weights() {
+    check(
+        "absorb",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[5,3]"} : f32[5,3]
+        %1 = constant() {value = f32[3,2] {1.0 2.0 3.0 4.0 5.0 6.0}} : f32[3,2]
+        %2 = constant() {value = f32[2] {0.5 2.0}} : f32[2]
+        %3 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[5,2]
+        %4 = broadcast_in_dim(%2) {shape = [5, 2], dims = [1]} : f32[5,2]
+        %5 = add(%3, %4) : f32[5,2]
+        %6 = multiply(%5, %4) : f32[5,2]
+        return %6
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[5,3]"} : f32[5,3]
+        %1 = constant() {value = f32[3,2] {1.0 2.0 3.0 4.0 5.0 6.0}} : f32[3,2]
+        %2 = constant() {value = f32[2] {0.5 2.0}} : f32[2]
+        %3 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[5,2]
+        %4 = broadcast_in_dim(%2) {shape = [5, 2], dims = [1]} : f32[5,2]
+        %5 = broadcast_in_dim(%2) {shape = [5, 2], dims = [1]} : f32[5,2]
+        %6 = add(%3, %5) : f32[5,2]
+        %7 = broadcast_in_dim(%2) {shape = [3, 2], dims = [1]} : f32[3,2]
+        %8 = multiply(%1, %7) : f32[3,2]
+        %9 = multiply(%2, %2) : f32[2]
+        %10 = dot_general(%0, %8) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[5,2]
+        %11 = broadcast_in_dim(%9) {shape = [5, 2], dims = [1]} : f32[5,2]
+        %12 = add(%10, %11) : f32[5,2]
+        return %12
+        "#,
+    );
+}

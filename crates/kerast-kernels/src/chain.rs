@@ -2,6 +2,7 @@
 
 use crate::machine::{Io, Kernel};
 use crate::map::Map;
+use std::ops::Range;
 
 /// A chain behind a kernel with a single f32 result.
 #[derive(Clone, Debug)]
@@ -71,13 +72,17 @@ impl Chain {
 }
 
 impl Bound<'_> {
-    /// Applies the chain to elements `from .. to` of the raw result.
+    /// Applies the chain to a block of the raw result, which has rows of `width` elements.
     ///
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
-    pub unsafe fn apply(&self, from: usize, to: usize) {
+    pub unsafe fn apply(&self, width: usize, rows: Range<usize>, columns: Range<usize>) {
         let (ni, no) = (self.chain.inputs.len(), self.chain.map.outputs());
-        // SAFETY: `bind` took the operands from a checked step; the caller vouches for the range.
-        unsafe { self.chain.map.run_range(&self.inputs[..ni], &self.outputs[..no], from, to) }
+        // SAFETY: `bind` took the operands from a checked step; the caller vouches for the block.
+        let run = |from, to| unsafe { self.chain.map.run_range(&self.inputs[..ni], &self.outputs[..no], from, to) };
+        match columns.len() == width {
+            true => run(rows.start * width, rows.end * width),
+            false => rows.for_each(|r| run(r * width + columns.start, r * width + columns.end)),
+        }
     }
 }

@@ -16,6 +16,7 @@ mod weights;
 
 pub use element::conv_element;
 
+use crate::buffer::Buffer;
 use crate::chain::Chain;
 use crate::dtype::DType;
 use crate::gemm::Epilogue;
@@ -203,8 +204,8 @@ fn row_major(last: usize, sizes: &[usize]) -> Vec<usize> {
 
 /// The convolution in f32.
 ///
-/// The epilogue gets ranges of output positions, counted through examples and spatial dimensions in order, once all
-/// channels there are complete.
+/// The epilogue gets ranges of output positions, counted through examples and spatial dimensions in order, and of
+/// channels that are complete there.
 ///
 /// # Safety
 /// `x` and `w` are readable and `y` is writable for [`Conv::extents`] elements, y overlaps neither of them and no two
@@ -236,7 +237,7 @@ pub unsafe fn conv_f32_on(
     epilogue: Option<Epilogue<'_>>,
 ) {
     // SAFETY: passed on.
-    unsafe { problem::solve(Kernels::of(isa), c, problem::Operands { x, w, y }, pool, epilogue) }
+    unsafe { problem::solve(Kernels::of(isa), c, problem::Operands { x, w, y, packed: false }, pool, epilogue) }
 }
 
 /// The machine's convolution: inputs x and weights, output y, with an element-wise chain behind it if wished (f32, y
@@ -246,12 +247,14 @@ pub struct ConvKernel {
     dtype: DType,
     conv: Conv,
     chain: Option<Chain>,
+    /// The weights come as [`Kernel::prepack`] made them, this many elements long.
+    packed: Option<usize>,
 }
 
 impl ConvKernel {
     /// The convolution of operands of one element type.
     pub fn new(dtype: DType, conv: Conv) -> ConvKernel {
-        ConvKernel { dtype, conv, chain: None }
+        ConvKernel { dtype, conv, chain: None, packed: None }
     }
 
     /// The f32 convolution with the chain applied to every run of output positions that is complete.
@@ -260,16 +263,28 @@ impl ConvKernel {
         self.check(x.len(), w.len(), usize::MAX);
         let bound = chain.bind(io);
         let channels = self.conv.out_channels;
-        // SAFETY: these positions are complete and reported once.
-        let epilogue = |rows: Range<usize>| unsafe { bound.apply(rows.start * channels, rows.end * channels) };
+        // SAFETY: this block is complete and reported once.
+        let epilogue = |rows: Range<usize>, columns: Range<usize>| unsafe { bound.apply(channels, rows, columns) };
         // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as y and overlaps no
         // input.
-        unsafe { conv_f32(&self.conv, x.as_ptr(), w.as_ptr(), bound.raw, pool, Some(&epilogue)) }
+        unsafe { self.solve(x.as_ptr(), w.as_ptr(), bound.raw, pool, Some(&epilogue)) }
+    }
+
+    /// # Safety
+    /// As for [`conv_f32`].
+    unsafe fn solve(&self, x: *const f32, w: *const f32, y: *mut f32, pool: &Pool, epilogue: Option<Epilogue<'_>>) {
+        let operands = problem::Operands { x, w, y, packed: self.packed.is_some() };
+        // SAFETY: passed on.
+        unsafe { problem::solve(Kernels::of(isa()), &self.conv, operands, pool, epilogue) }
     }
 
     fn check(&self, x: usize, w: usize, y: usize) {
         let [nx, nw, ny] = self.conv.extents();
-        assert!(nx <= x && nw <= w && ny <= y, "operands are shorter than {:?} needs", self.conv);
+        assert!(
+            nx <= x && self.packed.unwrap_or(nw) <= w && ny <= y,
+            "operands are shorter than {:?} needs",
+            self.conv
+        );
     }
 }
 
@@ -291,6 +306,17 @@ impl Kernel for ConvKernel {
         self
     }
 
+    fn prepack(&mut self, input: usize, value: &Buffer) -> Option<Buffer> {
+        let [_, nw, _] = self.conv.extents();
+        if input != 1 || self.dtype != DType::F32 || self.packed.is_some() || value.as_slice::<f32>().len() < nw {
+            return None;
+        }
+        // SAFETY: the length was checked.
+        let packed = unsafe { problem::prepack(Kernels::of(isa()), &self.conv, value.as_ptr().cast()) }?;
+        self.packed = Some(packed.as_slice::<f32>().len());
+        Some(packed)
+    }
+
     fn scratch(&self) -> usize {
         self.chain.as_ref().map_or(0, Chain::scratch)
     }
@@ -308,7 +334,7 @@ impl Kernel for ConvKernel {
             self.check(x.len(), w.len(), y.len());
             if self.dtype == DType::F32 {
                 // SAFETY: the lengths were checked; `Io` hands out operands that do not overlap.
-                unsafe { conv_f32(&self.conv, x.as_ptr().cast(), w.as_ptr().cast(), y.as_mut_ptr().cast(), pool, None) }
+                unsafe { self.solve(x.as_ptr().cast(), w.as_ptr().cast(), y.as_mut_ptr().cast(), pool, None) }
             } else {
                 // SAFETY: as above.
                 unsafe { conv_element(&self.conv, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), pool) }

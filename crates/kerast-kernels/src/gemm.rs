@@ -20,6 +20,7 @@ mod portable;
 
 pub use element::gemm_element;
 
+use crate::buffer::Buffer;
 use crate::chain::Chain;
 use crate::dtype::DType;
 use crate::isa::{Isa, isa};
@@ -92,9 +93,9 @@ impl Gemm {
     }
 }
 
-/// Called with a range of rows of C (counted through all products of the batch) once these rows are complete over all
-/// columns, on the thread that finished them, while they are in its cache. Every row is reported once.
-pub type Epilogue<'a> = &'a (dyn Fn(Range<usize>) + Sync);
+/// Called with ranges of rows (counted through all products of the batch) and of columns of C once this block is complete,
+/// on the thread that finished it, while it is in its cache. Every element is reported once.
+pub type Epilogue<'a> = &'a (dyn Fn(Range<usize>, Range<usize>) + Sync);
 
 /// The product in f32.
 ///
@@ -136,12 +137,14 @@ pub struct GemmKernel {
     dtype: DType,
     gemm: Gemm,
     chain: Option<Chain>,
+    /// B comes as [`Kernel::prepack`] made it, this many elements long.
+    packed: Option<usize>,
 }
 
 impl GemmKernel {
     /// The product of operands of one element type.
     pub fn new(dtype: DType, gemm: Gemm) -> GemmKernel {
-        GemmKernel { dtype, gemm, chain: None }
+        GemmKernel { dtype, gemm, chain: None, packed: None }
     }
 
     /// The f32 product with the chain applied to every block of rows that is complete.
@@ -151,16 +154,36 @@ impl GemmKernel {
         self.check(a.len(), b.len(), usize::MAX);
         assert!(g.c_row == g.n && (g.batch == 1 || g.c_batch == g.m * g.n), "a chain needs rows without gaps: {g:?}");
         let bound = chain.bind(io);
-        // SAFETY: these rows are complete and reported once.
-        let epilogue = |rows: Range<usize>| unsafe { bound.apply(rows.start * g.n, rows.end * g.n) };
+        // SAFETY: this block is complete and reported once.
+        let epilogue = |rows: Range<usize>, columns: Range<usize>| unsafe { bound.apply(g.n, rows, columns) };
         // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as C and overlaps no
         // input.
-        unsafe { gemm_f32(g, a.as_ptr(), b.as_ptr(), bound.raw, pool, Some(&epilogue)) }
+        unsafe { self.multiply(drive::Operands { a: a.as_ptr(), b: b.as_ptr(), c: bound.raw }, pool, Some(&epilogue)) }
+    }
+
+    /// # Safety
+    /// As for [`gemm_f32`].
+    unsafe fn multiply(&self, o: drive::Operands, pool: &Pool, epilogue: Option<Epilogue<'_>>) {
+        let kernels = Kernels::of(isa());
+        // SAFETY: passed on.
+        unsafe {
+            match self.packed {
+                None => drive::batched(kernels, &self.gemm, o, pool, epilogue),
+                Some(_) => {
+                    let team = drive::Team(drive::parallel(&self.gemm, pool).then_some(pool));
+                    drive::prepacked(kernels, &self.gemm, o, team, epilogue);
+                }
+            }
+        }
     }
 
     fn check(&self, a: usize, b: usize, c: usize) {
         let [na, nb, nc] = self.gemm.extents();
-        assert!(na <= a && nb <= b && nc <= c, "operands are shorter than {:?} needs", self.gemm);
+        assert!(
+            na <= a && self.packed.unwrap_or(nb) <= b && nc <= c,
+            "operands are shorter than {:?} needs",
+            self.gemm
+        );
     }
 }
 
@@ -176,6 +199,17 @@ impl Kernel for GemmKernel {
     fn fuse(mut self: Box<Self>, chain: Chain) -> Box<dyn Kernel> {
         self.chain = Some(chain);
         self
+    }
+
+    fn prepack(&mut self, input: usize, value: &Buffer) -> Option<Buffer> {
+        let [_, nb, _] = self.gemm.extents();
+        if input != 1 || self.dtype != DType::F32 || self.packed.is_some() || value.as_slice::<f32>().len() < nb {
+            return None;
+        }
+        // SAFETY: the length was checked.
+        let packed = unsafe { drive::prepack(Kernels::of(isa()), &self.gemm, value.as_ptr().cast()) }?;
+        self.packed = Some(packed.as_slice::<f32>().len());
+        Some(packed)
     }
 
     fn scratch(&self) -> usize {
@@ -195,7 +229,10 @@ impl Kernel for GemmKernel {
             self.check(a.len(), b.len(), c.len());
             if self.dtype == DType::F32 {
                 // SAFETY: the lengths were checked; `Io` hands out operands that do not overlap.
-                unsafe { gemm_f32(&self.gemm, a.as_ptr().cast(), b.as_ptr().cast(), c.as_mut_ptr().cast(), pool, None) }
+                unsafe {
+                    let (a, b, c) = (a.as_ptr().cast(), b.as_ptr().cast(), c.as_mut_ptr().cast());
+                    self.multiply(drive::Operands { a, b, c }, pool, None)
+                }
             } else {
                 // SAFETY: as above.
                 unsafe { gemm_element(&self.gemm, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), pool) }

@@ -39,6 +39,12 @@ pub trait Kernel: Send + Sync + fmt::Debug {
     fn flops(&self) -> f64 {
         0.0
     }
+    /// Input `input`, which holds this value in every run, in the order in which the kernel reads it best; `None` if it is best as it is.
+    /// From then on the kernel expects what was returned in place of the input.
+    fn prepack(&mut self, input: usize, value: &Buffer) -> Option<Buffer> {
+        let _ = (input, value);
+        None
+    }
     /// Whether this kernel can apply an element-wise chain to its only result, block by block while it is in cache.
     fn fuses(&self) -> bool {
         false

@@ -8,6 +8,7 @@ use kerast_kernels::conv::{Conv, Dim, FilterLayout, Layout, conv_element, conv_f
 use kerast_kernels::dtype::bf16;
 use kerast_kernels::isa::Isa;
 use kerast_kernels::pool::Pool;
+use std::ops::Range;
 use std::sync::Mutex;
 
 fn noise(count: usize, seed: u64) -> Vec<f32> {
@@ -84,8 +85,11 @@ fn check_one(isa: Isa, c: &Conv, pools: &[Pool]) {
     for pool in pools {
         for with_epilogue in [false, true] {
             let mut y = vec![77.0f32; ny];
-            let seen = Mutex::new(vec![0; c.pixels()]);
-            let epilogue = |rows: std::ops::Range<usize>| rows.for_each(|r| seen.lock().unwrap()[r] += 1);
+            let seen = Mutex::new(vec![0; c.pixels() * c.out_channels]);
+            let epilogue = |rows: Range<usize>, columns: Range<usize>| {
+                let mut seen = seen.lock().unwrap();
+                rows.for_each(|r| columns.clone().for_each(|j| seen[r * c.out_channels + j] += 1));
+            };
             let epilogue: Option<kerast_kernels::gemm::Epilogue<'_>> =
                 if with_epilogue { Some(&epilogue) } else { None };
             // SAFETY: the slices have the lengths that `extents` names.

@@ -4,6 +4,7 @@ use kerast_kernels::dtype::{bf16, f16};
 use kerast_kernels::gemm::{Gemm, Strides, gemm_element, gemm_f32_on};
 use kerast_kernels::isa::Isa;
 use kerast_kernels::pool::Pool;
+use std::ops::Range;
 use std::sync::Mutex;
 
 fn noise(count: usize, seed: u64) -> Vec<f32> {
@@ -45,8 +46,11 @@ fn check(isa: Isa, g: &Gemm, pools: &[Pool]) {
     for pool in pools {
         for with_epilogue in [false, true] {
             let mut c = before.clone();
-            let seen = Mutex::new(vec![0; g.batch * g.m]);
-            let epilogue = |rows: std::ops::Range<usize>| rows.for_each(|r| seen.lock().unwrap()[r] += 1);
+            let seen = Mutex::new(vec![0; g.batch * g.m * g.n]);
+            let epilogue = |rows: Range<usize>, columns: Range<usize>| {
+                let mut seen = seen.lock().unwrap();
+                rows.for_each(|r| columns.clone().for_each(|j| seen[r * g.n + j] += 1));
+            };
             let epilogue: Option<kerast_kernels::gemm::Epilogue<'_>> =
                 if with_epilogue { Some(&epilogue) } else { None };
             // SAFETY: the slices have the lengths that `extents` names.

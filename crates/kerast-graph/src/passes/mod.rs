@@ -1,5 +1,6 @@
 //! Passes: graph in, graph out, in this order. Portable; what needs a machine belongs to that backend.
 
+mod absorb;
 mod dedupe;
 mod fold;
 mod join_scans;
@@ -19,6 +20,7 @@ const PASSES: &[(&str, Pass)] = &[
     ("join scans", join_scans::join_scans),
     ("prune", prune::prune),
     ("legalize", legalize::legalize),
+    ("absorb", absorb::absorb),
     ("fold", fold::fold),
     ("simplify", simplify::simplify),
     ("dedupe", dedupe::dedupe),

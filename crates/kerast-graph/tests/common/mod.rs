@@ -14,12 +14,17 @@ pub(crate) fn parameters(trace: &Trace, operands: &[Tensor]) -> Vec<Var> {
 pub(crate) fn traced(sample: &Sample) -> (Trace, Vec<Var>, Vec<Var>) {
     let trace = Trace::new();
     let inputs = parameters(&trace, &sample.operands);
+    let out = applied(&trace, sample, &inputs);
+    (trace, inputs, out)
+}
+
+/// The results of the op on these values.
+pub(crate) fn applied(trace: &Trace, sample: &Sample, inputs: &[Var]) -> Vec<Var> {
     let types: Vec<Type> = inputs.iter().map(Var::ty).collect();
     let results = sample.op.infer(&types.iter().collect::<Vec<_>>()).expect("samples are valid");
     let refs: Vec<&Var> = inputs.iter().collect();
     let fallback = results.first().cloned().unwrap_or(Type::new(DType::F32, []));
-    let out = trace.push_many(sample.op.clone(), &refs, fallback, results.len());
-    (trace, inputs, out)
+    trace.push_many(sample.op.clone(), &refs, fallback, results.len())
 }
 
 /// Σ of all floating-point values, each multiplied by fixed weights, so that every element counts differently.

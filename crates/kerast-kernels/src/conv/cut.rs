@@ -4,16 +4,19 @@ use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
 use crate::gemm::Epilogue;
 use crate::gemm::drive::Team;
-use crate::gemm::micro::{Kernels, Segment};
+use crate::gemm::micro::{Kernels, Segment, even};
 use crate::scratch::{LEFT, PARTIAL, with_scratch};
 use std::ops::Range;
 
 /// Elements of input that one task reads: they stay in its L2 cache next to the weights.
 const STRIP: usize = 40 * 1024;
 
-/// Computes one block from the input at its first tap: (input, result, stride of result rows, stride of result pixels,
-/// rows and columns). Channels of the result are side by side.
-pub(super) type Work<'a> = &'a (dyn Fn(*const f32, *mut f32, usize, usize, [usize; 2]) + Sync);
+/// Channels of a group at least.
+const CHANNELS: usize = 128;
+
+/// Computes one block from the input at its first tap: (input, result at channel 0, stride of result rows, stride of
+/// result pixels, rows and columns, channels). Channels of the result are side by side.
+pub(super) type Work<'a> = &'a (dyn Fn(*const f32, *mut f32, usize, usize, [usize; 2], Range<usize>) + Sync);
 
 /// The same for every task.
 pub(super) struct Cut {
@@ -25,28 +28,33 @@ pub(super) struct Cut {
     block: [usize; 2],
     /// How many there are of such blocks.
     blocks: [usize; 2],
+    /// Into how many groups the output channels are shared out, when there are too few rows for the threads.
+    groups: usize,
 }
 
-/// The output positions of one task.
+/// The output of one task.
 struct Block {
     example: usize,
     plane: usize,
     rows: Range<usize>,
     columns: Range<usize>,
+    channels: Range<usize>,
 }
 
 impl Cut {
-    pub(super) fn new(p: &Problem, threads: usize) -> Cut {
+    /// `panel`: how many output channels stay together; 0 if all of them.
+    pub(super) fn new(p: &Problem, threads: usize, panel: usize) -> Cut {
         let [d, h, w] = p.axes;
         let in_place = p.x_channel == 1 && p.axes.iter().all(|a| a.inside());
-        let (rows, columns) = block(p, threads);
+        let (rows, columns, groups) = block(p, threads, panel);
         let pitch = if in_place {
             [d.x, h.x, w.x]
         } else {
             let row = w.span(0, columns).1 * p.inputs;
             [h.span(0, rows).1 * row, row, p.inputs]
         };
-        Cut { in_place, pitch, block: [rows, columns], blocks: [h.output.div_ceil(rows), w.output.div_ceil(columns)] }
+        let blocks = [h.output.div_ceil(rows), w.output.div_ceil(columns)];
+        Cut { in_place, pitch, block: [rows, columns], blocks, groups }
     }
 
     /// Where each tap lies in the input, `size` elements of weights apart; taps of a row together if wished.
@@ -74,18 +82,19 @@ impl Cut {
         epilogue: Option<Epilogue<'_>>,
         work: Work<'_>,
     ) {
-        team.run(p.batch * p.axes[0].output * self.blocks[0] * self.blocks[1], &|t| {
+        team.run(p.batch * p.axes[0].output * self.blocks[0] * self.blocks[1] * self.groups, &|t| {
             let block = self.at(p, t);
-            // SAFETY: tasks have disjoint pixels of y.
+            // SAFETY: tasks have disjoint blocks of y.
             unsafe { self.task(kernels, p, o, &block, work) };
             if let Some(e) = epilogue {
-                e(block.pixels(p));
+                e(block.pixels(p), block.channels);
             }
         });
     }
 
     fn at(&self, p: &Problem, t: usize) -> Block {
         let [d, h, w] = p.axes;
+        let (t, group) = (t / self.groups, t % self.groups);
         let (t, bw) = (t / self.blocks[1], t % self.blocks[1]);
         let (t, bh) = (t / self.blocks[0], t % self.blocks[0]);
         let range = |size: usize, i: usize, end: usize| i * size..end.min((i + 1) * size);
@@ -94,6 +103,7 @@ impl Cut {
             plane: t % d.output,
             rows: range(self.block[0], bh, h.output),
             columns: range(self.block[1], bw, w.output),
+            channels: even(p.outputs, self.groups, group),
         }
     }
 
@@ -123,10 +133,10 @@ impl Cut {
                 strip.cast_const()
             };
             if p.y_channel == 1 {
-                return work(left, y, h.y, w.y, size);
+                return work(left, y, h.y, w.y, size, b.channels.clone());
             }
             with_scratch(&PARTIAL, size[0] * size[1] * p.outputs, |own| {
-                work(left, own, size[1] * p.outputs, p.outputs, size);
+                work(left, own, size[1] * p.outputs, p.outputs, size, b.channels.clone());
                 // SAFETY: the block lies within y; `own` holds all its results.
                 unsafe { spread(kernels, p, own, y, size) };
             });
@@ -148,8 +158,9 @@ impl Block {
     }
 }
 
-/// Rows and columns of output per task: by the size of the cache, and so that there is work for every thread.
-fn block(p: &Problem, threads: usize) -> (usize, usize) {
+/// Rows and columns of output per task, and groups of channels: by the size of the cache, and so that no thread is left
+/// with more than the others. `panel` channels stay together.
+fn block(p: &Problem, threads: usize, panel: usize) -> (usize, usize, usize) {
     let [d, h, w] = p.axes;
     let planes = d.span(0, 1).1 * p.inputs;
     let size = |rows: usize, columns: usize| planes * h.span(0, rows).1 * w.span(0, columns).1;
@@ -157,17 +168,24 @@ fn block(p: &Problem, threads: usize) -> (usize, usize) {
     while columns > 24 && size(1, columns) > STRIP {
         columns = columns.div_ceil(2);
     }
-    let mut rows = if columns == w.output { h.output } else { 1 };
-    let few = |rows: usize| p.batch * d.output * h.output.div_ceil(rows) < 2 * threads;
-    while rows > 1 && (size(rows, columns) > STRIP || threads > 1 && few(rows)) {
-        rows = rows.div_ceil(2);
+    let lines = p.batch * d.output;
+    if columns < w.output {
+        while threads > 1 && columns > 48 && lines * h.output * w.output.div_ceil(columns) < threads {
+            columns = columns.div_ceil(2);
+        }
+        return (1, w.output.div_ceil(w.output.div_ceil(columns)), 1);
     }
-    let lines = p.batch * d.output * h.output;
-    while threads > 1 && rows == 1 && columns > 48 && lines * w.output.div_ceil(columns) < threads {
-        columns = columns.div_ceil(2);
+    let least = (1..=h.output).find(|&n| size(h.output.div_ceil(n), columns) <= STRIP).unwrap_or(h.output);
+    let rows = |blocks: usize| h.output.div_ceil(blocks);
+    // Rows of the thread that has most.
+    let most = |blocks: usize| (lines * blocks).div_ceil(threads) * rows(blocks);
+    let blocks = (least..=h.output.min(least + 4 * threads)).min_by_key(|&n| most(n)).unwrap_or(least);
+    let shared = lines * least * rows(least);
+    let divides = panel > 0 && p.outputs.is_multiple_of(threads * panel) && p.outputs >= threads * CHANNELS;
+    match divides && p.y_channel == 1 && threads * most(blocks) * 15 > shared * 16 {
+        true => (rows(least), columns, threads),
+        false => (rows(blocks), columns, 1),
     }
-    let even_size = |count: usize, size: usize| count.div_ceil(count.div_ceil(size));
-    (even_size(h.output, rows), even_size(w.output, columns))
 }
 
 /// Moves results from [row][pixel][channel] to where y has them.

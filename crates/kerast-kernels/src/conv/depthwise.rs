@@ -6,6 +6,7 @@ use super::weights;
 use crate::gemm::drive::Team;
 use crate::gemm::micro::{Kernels, STRANDS, Segment, Strand, even};
 use crate::scratch::{SHARED, with_scratch};
+use std::ops::Range;
 
 /// Solves all groups at once if each has one channel of x; `p` describes one group.
 ///
@@ -58,10 +59,10 @@ unsafe fn pixels(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>) {
                 unsafe { *packed.add(tap * channels + c) = *o.weight(place + (c * p.w_output) as isize) };
             }
         }
-        let cut = Cut::new(p, team.threads());
+        let cut = Cut::new(p, team.threads(), 0);
         let segments: Vec<Segment> = cut.taps(p, false, channels);
         let weights = Operands { w: packed, ..o };
-        let work = |left: *const f32, c: *mut f32, c_line: usize, c_row: usize, size: [usize; 2]| {
+        let work = |left: *const f32, c: *mut f32, c_line: usize, c_row: usize, size: [usize; 2], _: Range<usize>| {
             let tiles = size[1].div_ceil(STRANDS);
             for line in 0..size[0] {
                 for t in 0..tiles {

@@ -7,6 +7,7 @@
 use super::cut::Cut;
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
+use crate::buffer::Buffer;
 use crate::gemm::drive::{self, Shared, Team};
 use crate::gemm::micro::{Kernels, Segment, Tile, even};
 use crate::gemm::pack::{Panel, pack};
@@ -30,14 +31,38 @@ pub(super) unsafe fn solve(
     team: Team<'_>,
     epilogue: Option<Epilogue<'_>>,
 ) {
-    let narrow = p.axes[2].output * 2 < kernels.rows && p.taps() * p.inputs >= 16;
     // SAFETY: passed on.
     unsafe {
-        match p.even_output() {
-            Some(row) if narrow && p.y_channel == 1 => gathered(kernels, p, row, o, team, epilogue),
-            _ => direct(kernels, p, o, team, epilogue),
+        match gathers(kernels, p) {
+            Some(row) => gathered(kernels, p, row, o, team, epilogue),
+            None => direct(kernels, p, o, team, epilogue),
         }
     }
+}
+
+/// Whether windows are gathered, and how far the rows of the result are apart.
+fn gathers(kernels: &Kernels, p: &Problem) -> Option<usize> {
+    let narrow = p.axes[2].output * 2 < kernels.rows && p.taps() * p.inputs >= 16;
+    p.even_output().filter(|_| narrow && p.y_channel == 1)
+}
+
+/// The weights packed for good.
+///
+/// # Safety
+/// As for [`super::problem::prepack`].
+pub(super) unsafe fn prepack(kernels: &Kernels, p: &Problem, o: Operands) -> Option<Buffer> {
+    if gathers(kernels, p).is_some() {
+        return None;
+    }
+    let packed = Buffer::try_zeroed(packed_len(kernels, p) * size_of::<f32>())?;
+    // SAFETY: the buffer holds all panels.
+    unsafe { pack_weights(kernels, p, o, Shared(packed.as_ptr().cast()), Team(None)) };
+    Some(packed)
+}
+
+/// Elements of all packed panels.
+fn packed_len(kernels: &Kernels, p: &Problem) -> usize {
+    p.outputs.next_multiple_of(kernels.columns) * p.taps() * p.inputs
 }
 
 struct Plan<'a> {
@@ -52,21 +77,21 @@ struct Plan<'a> {
 }
 
 unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
-    let depth = p.taps() * p.inputs;
-    let panels = p.outputs.div_ceil(kernels.columns);
-    with_scratch(&SHARED, panels * kernels.columns * depth, |packed| {
-        let packed = Shared(packed);
-        // SAFETY: the scratch memory holds all panels.
-        unsafe { pack_weights(kernels, p, o, packed, team) };
-        let cut = Cut::new(p, team.threads());
+    with_scratch(&SHARED, if o.packed { 0 } else { packed_len(kernels, p) }, |memory| {
+        let packed = Shared(if o.packed { o.w.cast_mut() } else { memory });
+        if !o.packed {
+            // SAFETY: the scratch memory holds all panels.
+            unsafe { pack_weights(kernels, p, o, packed, team) };
+        }
+        let cut = Cut::new(p, team.threads(), kernels.columns);
         let w = p.axes[2];
         let together = w.dilation == 1 && cut.pitch[2] == p.inputs || w.kernel == 1;
         let run = if together { w.kernel * p.inputs } else { p.inputs };
         let segments = cut.taps(p, together, run * kernels.columns);
         let plan = Plan { kernels, p, packed, segments: &segments, run, cut: &cut };
-        let work = |left: *const f32, c: *mut f32, line: usize, row: usize, size: [usize; 2]| {
+        let work = |left: *const f32, c: *mut f32, line, row, size, channels| {
             // SAFETY: `Cut` hands out strips and results of this size.
-            unsafe { plan.multiply(left, c, line, row, size) }
+            unsafe { plan.multiply(left, c, [line, row], size, channels) }
         };
         // SAFETY: passed on.
         unsafe { cut.run(kernels, p, o, team, epilogue, &work) };
@@ -99,7 +124,14 @@ unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shar
 
 impl Plan<'_> {
     /// All tiles of a block, to rows `c_line` apart of pixels `c_row` apart.
-    unsafe fn multiply(&self, left: *const f32, c: *mut f32, c_line: usize, c_row: usize, size: [usize; 2]) {
+    unsafe fn multiply(
+        &self,
+        left: *const f32,
+        c: *mut f32,
+        [c_line, c_row]: [usize; 2],
+        size: [usize; 2],
+        channels: Range<usize>,
+    ) {
         let (p, high, wide) = (self.p, self.kernels.rows, self.kernels.columns);
         let [_, h, w] = p.axes;
         let depth = self.run * self.segments.len();
@@ -107,7 +139,7 @@ impl Plan<'_> {
         let tiles = size[1].div_ceil(high);
         for cut in 0..cuts {
             let part = even(self.segments.len(), cuts, cut);
-            for j in (0..p.outputs).step_by(wide) {
+            for j in channels.clone().step_by(wide) {
                 let mut tile = Tile {
                     segments: &self.segments[part.clone()],
                     k: self.run,
@@ -118,7 +150,7 @@ impl Plan<'_> {
                     b_step: wide,
                     c,
                     c_row,
-                    columns: wide.min(p.outputs - j),
+                    columns: wide.min(channels.end - j),
                     padded: true,
                     accumulate: cut > 0,
                     ahead: std::ptr::null(),
@@ -193,9 +225,9 @@ unsafe fn gathered(
                 ..Gemm::plain(rows.len(), p.outputs, depth)
             };
             let operands = drive::Operands { a: windows.get(), b: right, c: o.output(rows.start * y_row) };
-            let shifted = |r: Range<usize>| {
+            let shifted = |r: Range<usize>, columns: Range<usize>| {
                 if let Some(e) = epilogue {
-                    e(rows.start + r.start..rows.start + r.end)
+                    e(rows.start + r.start..rows.start + r.end, columns)
                 }
             };
             let epilogue: Option<Epilogue<'_>> = if epilogue.is_some() { Some(&shifted) } else { None };

@@ -2,6 +2,7 @@
 //! phase, groups into convolutions of their own.
 
 use super::{Conv, Dim, depthwise, forward, weights};
+use crate::buffer::Buffer;
 use crate::gemm::drive::Team;
 use crate::gemm::micro::{Kernels, even};
 use crate::gemm::{Epilogue, Gemm, Strides, drive};
@@ -16,6 +17,8 @@ pub(super) struct Operands {
     pub(super) x: *const f32,
     pub(super) w: *const f32,
     pub(super) y: *mut f32,
+    /// `w` are the weights as [`prepack`] made them.
+    pub(super) packed: bool,
 }
 
 // SAFETY: tasks read x and w and write disjoint parts of y.
@@ -25,7 +28,8 @@ unsafe impl Sync for Operands {}
 
 impl Operands {
     pub(super) fn at(self, x: usize, w: usize, y: usize) -> Operands {
-        Operands { x: self.x.wrapping_add(x), w: self.w.wrapping_add(w), y: self.y.wrapping_add(y) }
+        let (x, w, y) = (self.x.wrapping_add(x), self.w.wrapping_add(w), self.y.wrapping_add(y));
+        Operands { x, w, y, packed: self.packed }
     }
 
     /// Methods, so that closures borrow the whole.
@@ -152,13 +156,13 @@ pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool
     // The routines report rows themselves when one of them computes all channels of all positions.
     let whole = c.groups * c.batch_groups == 1 && phases.len() == 1;
     for phase in &phases {
-        let at = Operands { w: o.weight(phase.w), ..o.at(0, 0, phase.y) };
+        let at = Operands { w: o.weight(if o.packed { 0 } else { phase.w }), ..o.at(0, 0, phase.y) };
         // SAFETY: the phase lies within the operands.
         unsafe {
             if c.in_channels == 0 || phase.axes.iter().any(|a| a.kernel == 0) {
                 clear(c, phase, at, team);
                 if let (Some(e), true) = (epilogue, whole) {
-                    e(0..pixels);
+                    e(0..pixels, 0..c.out_channels);
                 }
             } else {
                 grouped(kernels, c, phase, at, team, if whole { epilogue } else { None });
@@ -167,7 +171,31 @@ pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool
     }
     if let (Some(e), false) = (epilogue, whole) {
         let tasks = if parallel { pixels.min(4 * pool.threads()) } else { 1 };
-        team.run(tasks, &|t| e(even(pixels, tasks, t)));
+        team.run(tasks, &|t| e(even(pixels, tasks, t), 0..c.out_channels));
+    }
+}
+
+/// The weights in the order in which [`solve`] reads them, if it would otherwise have to bring them into that order every
+/// time.
+///
+/// # Safety
+/// `w` is readable for [`Conv::extents`] elements.
+pub(super) unsafe fn prepack(kernels: &Kernels, c: &Conv, w: *const f32) -> Option<Buffer> {
+    let phases = phases(c);
+    let [phase] = &phases[..] else { return None };
+    let nothing = c.pixels() == 0 || c.out_channels == 0 || c.in_channels == 0;
+    if c.groups * c.batch_groups != 1 || nothing || phase.axes.iter().any(|a| a.kernel == 0) {
+        return None;
+    }
+    let p = problem(c, phase);
+    let o = Operands { x: std::ptr::null(), w: w.wrapping_offset(phase.w), y: std::ptr::null_mut(), packed: false };
+    // SAFETY: passed on.
+    unsafe {
+        match p.as_product() {
+            Some(g) => drive::prepack(kernels, &g, o.w),
+            None if p.sums_over_positions() => None,
+            None => forward::prepack(kernels, &p, o),
+        }
     }
 }
 
@@ -253,6 +281,22 @@ unsafe fn clear(c: &Conv, phase: &Phase, o: Operands, team: Team<'_>) {
     });
 }
 
+/// One group of one phase.
+fn problem(c: &Conv, phase: &Phase) -> Problem {
+    Problem {
+        batch: c.batch / c.batch_groups,
+        inputs: c.in_channels / c.groups,
+        outputs: c.out_channels / (c.groups * c.batch_groups),
+        x_batch: c.x.batch,
+        x_channel: c.x.channel,
+        w_input: c.w.input,
+        w_output: c.w.output,
+        y_batch: c.y.batch,
+        y_channel: c.y.channel,
+        axes: phase.axes,
+    }
+}
+
 unsafe fn grouped(
     kernels: &Kernels,
     c: &Conv,
@@ -263,18 +307,7 @@ unsafe fn grouped(
 ) {
     let (groups, batch_groups) = (c.groups, c.batch_groups);
     let parts = groups * batch_groups;
-    let problem = Problem {
-        batch: c.batch / batch_groups,
-        inputs: c.in_channels / groups,
-        outputs: c.out_channels / parts,
-        x_batch: c.x.batch,
-        x_channel: c.x.channel,
-        w_input: c.w.input,
-        w_output: c.w.output,
-        y_batch: c.y.batch,
-        y_channel: c.y.channel,
-        axes: phase.axes,
-    };
+    let problem = problem(c, phase);
     // SAFETY: passed on; groups lie within the operands.
     unsafe {
         if parts > 1 && depthwise::solve(kernels, &problem, groups, batch_groups, o, team) {
@@ -299,7 +332,9 @@ unsafe fn single(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
     // SAFETY: passed on.
     unsafe {
         if let Some(g) = p.as_product() {
-            drive::product(kernels, &g, drive::Operands { a: o.x, b: o.w, c: o.y }, team, epilogue);
+            let operands = drive::Operands { a: o.x, b: o.w, c: o.y };
+            let product = if o.packed { drive::prepacked } else { drive::product };
+            product(kernels, &g, operands, team, epilogue);
         } else if p.sums_over_positions() {
             weights::solve(kernels, p, o, team, epilogue, false);
         } else {

@@ -100,7 +100,7 @@ pub(super) unsafe fn solve(
         }
     });
     if let Some(e) = epilogue {
-        e(0..examples * p.positions());
+        e(0..examples * p.positions(), 0..p.outputs);
     }
 }
 

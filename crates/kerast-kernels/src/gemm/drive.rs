@@ -6,6 +6,7 @@
 use super::micro::{Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
 use super::{Epilogue, Gemm, vector};
+use crate::buffer::Buffer;
 use crate::pool::Pool;
 use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
 use std::ops::Range;
@@ -21,6 +22,12 @@ const RIGHT_BLOCK: usize = 4 << 20;
 /// Elements of B that are read in place rather than packed.
 const RIGHT_DIRECT: usize = 8 * 1024;
 
+/// Elements of a cache line.
+const LINE: usize = 16;
+/// Elements of C that an epilogue finds in the L2 cache of the thread that made them.
+const RESULT_BLOCK: usize = 96 * 1024;
+/// Columns of a block at least when an epilogue works on it row by row.
+const RUN: usize = 256;
 /// Rows of A up to which reading B in place beats packing it.
 const RIGHT_ROWS: usize = 256;
 
@@ -86,24 +93,16 @@ impl Team<'_> {
 /// # Safety
 /// As for [`super::gemm_f32`].
 pub(crate) unsafe fn batched(kernels: &Kernels, g: &Gemm, o: Operands, pool: &Pool, epilogue: Option<Epilogue<'_>>) {
-    let mut g = g.clone();
-    let rows_follow = g.a.batch == g.m * g.a.row || g.m == 1;
-    if g.batch > 1 && g.b.batch == 0 && rows_follow && (g.c_batch == g.m * g.c_row || g.m == 1) {
-        if g.m == 1 {
-            (g.a.row, g.c_row) = (g.a.batch, g.c_batch);
-        }
-        g.m *= g.batch;
-        g.batch = 1;
-    }
+    let g = merged(g);
     if g.batch == 0 || g.m == 0 || g.n == 0 {
         return;
     }
-    let parallel = pool.threads() > 1 && g.flops() >= if g.m == 1 || g.n == 1 { PARALLEL / 8.0 } else { PARALLEL };
+    let parallel = parallel(&g, pool);
     let item = |b: usize, team: Team<'_>| {
         let at = o.at(b * g.a.batch, b * g.b.batch, b * g.c_batch);
-        let shifted = |rows: Range<usize>| {
+        let shifted = |rows: Range<usize>, columns: Range<usize>| {
             if let Some(e) = epilogue {
-                e(b * g.m + rows.start..b * g.m + rows.end)
+                e(b * g.m + rows.start..b * g.m + rows.end, columns)
             }
         };
         let epilogue: Option<Epilogue<'_>> = if epilogue.is_some() { Some(&shifted) } else { None };
@@ -117,6 +116,60 @@ pub(crate) unsafe fn batched(kernels: &Kernels, g: &Gemm, o: Operands, pool: &Po
     } else {
         (0..g.batch).for_each(|b| item(b, team));
     }
+}
+
+/// Products with the same B as one, where the rows follow each other.
+fn merged(g: &Gemm) -> Gemm {
+    let mut g = g.clone();
+    let rows_follow = g.a.batch == g.m * g.a.row || g.m == 1;
+    if g.batch > 1 && g.b.batch == 0 && rows_follow && (g.c_batch == g.m * g.c_row || g.m == 1) {
+        if g.m == 1 {
+            (g.a.row, g.c_row) = (g.a.batch, g.c_batch);
+        }
+        g.m *= g.batch;
+        g.batch = 1;
+    }
+    g
+}
+
+/// B in the order in which products read it, if they would otherwise have to bring it into that order every time.
+///
+/// # Safety
+/// `b` is readable for [`Gemm::extents`] elements.
+pub(crate) unsafe fn prepack(kernels: &Kernels, g: &Gemm, b: *const f32) -> Option<Buffer> {
+    let g = merged(g);
+    if g.batch != 1 || g.m < 2 || g.n < 2 || g.k == 0 || parts(kernels, &g) > 1 {
+        return None;
+    }
+    let panels = g.n.div_ceil(kernels.columns);
+    let packed = Buffer::try_zeroed(panels * kernels.columns * g.k * size_of::<f32>())?;
+    let o = Operands { a: std::ptr::null(), b, c: std::ptr::null_mut() };
+    // SAFETY: B is as long as demanded; the buffer holds all panels.
+    unsafe { Plan::new(kernels, &g, 1, false).pack_right(o, Shared(packed.as_ptr().cast()), 0..panels, Team(None)) };
+    Some(packed)
+}
+
+/// The product with what [`prepack`] made in place of B.
+///
+/// # Safety
+/// As for [`super::gemm_f32`], but for B.
+pub(crate) unsafe fn prepacked(
+    kernels: &Kernels,
+    g: &Gemm,
+    o: Operands,
+    team: Team<'_>,
+    epilogue: Option<Epilogue<'_>>,
+) {
+    let g = merged(g);
+    let plan = Plan { pack_right: true, ..Plan::new(kernels, &g, team.threads(), epilogue.is_some()) };
+    let panels = 0..g.n.div_ceil(kernels.columns);
+    // SAFETY: passed on.
+    unsafe { plan.share(o, Right::Packed(Shared(o.b.cast_mut())), panels, team, epilogue) };
+}
+
+/// Whether this many operations keep more than one thread busy.
+pub(crate) fn parallel(g: &Gemm, pool: &Pool) -> bool {
+    pool.threads() > 1 && g.flops() >= if g.m == 1 || g.n == 1 { PARALLEL / 8.0 } else { PARALLEL }
 }
 
 /// Into how many parts K is cut when C is small: by the shape alone.
@@ -160,7 +213,7 @@ pub(crate) unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Tea
         }
     });
     if let Some(e) = epilogue {
-        e(0..g.m);
+        e(0..g.m, 0..g.n);
     }
 }
 
@@ -203,7 +256,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, full_rows: bool) -> Plan<'a> {
+    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool) -> Plan<'a> {
         let panels = g.n.div_ceil(kernels.columns);
         let depths = g.k.div_ceil(DEPTH).max(1);
         let depth = g.k.div_ceil(depths).max(1);
@@ -222,11 +275,18 @@ impl<'a> Plan<'a> {
         let mut groups = 1;
         if threads > 1 {
             let alone = pack_right && blocks <= 1 && (panels.is_multiple_of(threads) || panels >= 4 * threads);
-            if full_rows || panels == 1 || !alone && g.m >= 2 * threads * kernels.rows {
+            groups = if panels.is_multiple_of(threads) { threads } else { panels.min(4 * threads) };
+            if epilogue && groups == threads {
+                groups *= (g.m * g.n / threads).div_ceil(RESULT_BLOCK);
+            }
+            let short = epilogue && g.n < groups * RUN;
+            if short || panels == 1 || !alone && g.m >= 2 * threads * kernels.rows {
+                if epilogue {
+                    blocks = (g.m * (depth + g.n)).div_ceil(LEFT_BLOCK);
+                }
                 let most = g.m.div_ceil(kernels.rows.min(6));
                 blocks = blocks.next_multiple_of(threads).min(most.max(1));
-            } else {
-                groups = if panels.is_multiple_of(threads) { threads } else { panels.min(4 * threads) };
+                groups = 1;
             }
         }
         Plan { kernels, g, depths, blocks: blocks.max(1), groups, by_column, pack_left, pack_right }
@@ -244,7 +304,6 @@ impl<'a> Plan<'a> {
         let chunks = panels.div_ceil(at_once);
         for chunk in 0..chunks {
             let panels = even(panels, chunks, chunk);
-            let epilogue = if chunk + 1 == chunks { epilogue } else { None };
             with_scratch(if team.0.is_some() { &SHARED } else { &RIGHT }, panels.len() * wide * g.k, |packed| {
                 let packed = Shared(packed);
                 // SAFETY: the scratch memory holds all panels of the chunk.
@@ -317,9 +376,10 @@ impl<'a> Plan<'a> {
             let rows = even(self.g.m, self.blocks, t / groups);
             let mine = even(panels.len(), groups, t % groups);
             // SAFETY: tasks have disjoint blocks of C.
-            unsafe { self.block(o, right, &panels, mine, rows.clone()) };
+            unsafe { self.block(o, right, &panels, mine.clone(), rows.clone()) };
             if let Some(e) = epilogue {
-                e(rows);
+                let column = |panel: usize| ((panels.start + panel) * self.kernels.columns).min(self.g.n);
+                e(rows, column(mine.start)..column(mine.end));
             }
         });
     }
@@ -394,17 +454,23 @@ impl<'a> Plan<'a> {
     }
 
     /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes
-    /// after.
+    /// after, and tiles after the first the panel that follows.
     unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, first: bool, rows: &Range<usize>, k: usize) {
         let (g, high) = (self.g, self.kernels.rows);
         let tiles = rows.len().div_ceil(high);
         let (left, c) = (tile.a, tile.c);
+        let fetches = if tile.b_step == self.kernels.columns { self.kernels.columns / LINE } else { 0 };
+        let next = tile.b.wrapping_add(tile.k * tile.b_step);
         if !self.pack_left {
             (tile.a_row, tile.a_step) = (g.a.row, g.a.col);
         }
         for t in 0..tiles {
             let r = even(rows.len(), tiles, t);
             let i = rows.start + r.start;
+            (tile.ahead, tile.ahead_step) = match (1..=fetches).contains(&t) {
+                true => (next.wrapping_add((t - 1) * tile.k * LINE), LINE),
+                false => (std::ptr::null(), 0),
+            };
             tile.c = c.wrapping_add(i * g.c_row);
             if self.pack_left {
                 tile.a = left.wrapping_add(t * high * tile.k);
@@ -415,7 +481,7 @@ impl<'a> Plan<'a> {
                     (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(tile.k * g.a.col), g.a.col);
                 } else if first && g.a.row == tile.k {
                     // The next tile.
-                    (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(r.len() * g.a.row), 16);
+                    (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(r.len() * g.a.row), LINE);
                 }
             }
             let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);

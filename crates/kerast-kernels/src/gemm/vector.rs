@@ -21,6 +21,9 @@ struct Vector<'a> {
     accumulate: bool,
 }
 
+/// Told of the results that are complete.
+type Report<'a> = &'a (dyn Fn(Range<usize>) + Sync);
+
 // SAFETY: tasks read the operands and write disjoint parts of `out`.
 unsafe impl Sync for Vector<'_> {}
 
@@ -56,39 +59,38 @@ pub(super) unsafe fn product(
     } else {
         return false;
     };
-    // One call per task of whole rows of C: with one row there is only one, at the end.
-    let rows = if g.n == 1 { epilogue } else { None };
+    let column = g.m > 1;
+    let report = |range: Range<usize>| {
+        if let Some(e) = epilogue {
+            if column { e(range, 0..1) } else { e(0..1, range) }
+        }
+    };
     if v.down == 1 && v.k >= 2 * kernels.lanes {
         // SAFETY: the operands were checked by the caller.
-        unsafe { v.by_dots(team, rows) };
+        unsafe { v.by_dots(team, &report) };
     } else if v.across == 1 && v.out_step == 1 {
         // SAFETY: as above.
-        unsafe { v.by_columns(team, rows) };
+        unsafe { v.by_columns(team, &report) };
     } else {
         return false;
-    }
-    if let (Some(e), None) = (epilogue, rows) {
-        e(0..g.m);
     }
     true
 }
 
 impl Vector<'_> {
-    fn spread(&self, team: Team<'_>, unit: usize, rows: Option<Epilogue<'_>>, work: &(dyn Fn(Range<usize>) + Sync)) {
+    fn spread(&self, team: Team<'_>, unit: usize, report: Report<'_>, work: &(dyn Fn(Range<usize>) + Sync)) {
         let units = self.count.div_ceil(unit);
         let tasks = units.min(if team.threads() > 1 { 2 * team.threads() } else { 1 });
         team.run(tasks, &|t| {
             let u = even(units, tasks, t);
             let range = u.start * unit..(u.end * unit).min(self.count);
             work(range.clone());
-            if let Some(e) = rows {
-                e(range);
-            }
+            report(range);
         });
     }
 
     /// The matrix is contiguous along the sum: one dot product per result.
-    unsafe fn by_dots(&self, team: Team<'_>, rows: Option<Epilogue<'_>>) {
+    unsafe fn by_dots(&self, team: Team<'_>, report: Report<'_>) {
         with_scratch(&VECTOR, if self.x_step == 1 { 0 } else { self.k }, |copy| {
             let mut x = Shared(self.x.cast_mut());
             if self.x_step != 1 {
@@ -98,7 +100,7 @@ impl Vector<'_> {
                 }
                 x = Shared(copy);
             }
-            self.spread(team, DOTS, rows, &|range| {
+            self.spread(team, DOTS, report, &|range| {
                 for j in range.clone().step_by(DOTS) {
                     let count = DOTS.min(range.end - j);
                     let mut sums = [0.0; DOTS];
@@ -123,9 +125,9 @@ impl Vector<'_> {
     }
 
     /// The matrix and the result are contiguous across: many results at once.
-    unsafe fn by_columns(&self, team: Team<'_>, rows: Option<Epilogue<'_>>) {
+    unsafe fn by_columns(&self, team: Team<'_>, report: Report<'_>) {
         let wide = 8 * self.kernels.lanes;
-        self.spread(team, wide, rows, &|range| {
+        self.spread(team, wide, report, &|range| {
             let mut j = range.start;
             while j < range.end {
                 let left = range.end - j;

@@ -122,7 +122,8 @@ impl Map {
                 *p = base.wrapping_add(*o);
             }
             let through = (0..self.outputs.len()).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
-            let mut w = Worker { map: self, bases, base, slots: pointers, isa: isa(), filled: 0, through };
+            let mut w =
+                Worker { map: self, bases, base, slots: pointers, isa: isa(), filled: 0, through, before: (0, 0) };
             work(&mut w);
         })
     }
@@ -194,6 +195,8 @@ struct Worker<'a> {
     filled: usize,
     /// Bit k: whole tiles of output k are written where they belong.
     through: u64,
+    /// First element and length of the tile before.
+    before: (usize, usize),
 }
 
 impl Worker<'_> {
@@ -223,6 +226,11 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether the tile before had the same elements of something that repeats.
+    fn again(&self, period: usize, first: usize, len: usize) -> bool {
+        self.before.1 >= len && self.before.0 % period == first % period
+    }
+
     /// Loads, instructions and stores of elements `first .. first + len` (at most a tile).
     unsafe fn tile(&mut self, first: usize, len: usize) {
         let map = self.map;
@@ -245,9 +253,21 @@ impl Worker<'_> {
                             self.slots[input.slot as usize] = own;
                         }
                     }
-                    _ => convert::load(input.dtype, &input.access, *base, self.own(input.slot), first, len),
+                    // Whole rows of a matrix have the same vector beside them each time.
+                    Access::Cyclic { repeat: 1, period } if self.again(period, first, len) => {}
+                    Access::Cyclic { repeat: 1, period }
+                        if full && first % period + len <= period && Class::is_native(input.dtype) =>
+                    {
+                        self.slots[input.slot as usize] = base.wrapping_add(first % period * input.dtype.size());
+                    }
+                    _ => {
+                        let own = self.own(input.slot);
+                        convert::load(input.dtype, &input.access, *base, own, first, len);
+                        self.slots[input.slot as usize] = own;
+                    }
                 }
             }
+            self.before = (first, len);
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
                 if self.through >> k & 1 == 1 {
                     self.slots[output.slot as usize] = match full {

@@ -1,9 +1,12 @@
 //! From units to jobs: the kernel of each unit with the values that it reads and writes.
 
 use super::units::{Source, Unit, UnitId, Units, source};
+use crate::error::Result;
 use crate::ir::graph::{Graph, ValueId};
 use crate::ir::op::{Cpu, Op};
 use crate::ir::types::strides;
+use crate::ops::Constant;
+use crate::tensor::Tensor;
 use kerast_kernels::chain::Chain;
 use kerast_kernels::machine::Kernel;
 use kerast_kernels::map::{Access, MapBuilder, Reg, Scalar};
@@ -22,6 +25,21 @@ pub(super) struct Job {
 pub(super) fn jobs(graph: &Graph, mut units: Units) -> Vec<Job> {
     let read = read_values(graph, &units);
     (0..units.units.len()).map(|u| job(graph, &mut units, u, &read)).collect()
+}
+
+/// Gives kernels the constants that they read in the order in which they read them best.
+pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job]) -> Result<()> {
+    for job in jobs {
+        for (i, v) in job.inputs.iter_mut().enumerate() {
+            let Op::Constant(Constant(value)) = graph.op_of(*v) else { continue };
+            if let Some(packed) = job.kernel.prepack(i, value.buffer()) {
+                let len = packed.len() / value.dtype().size();
+                let value = Constant(Tensor::from_buffer(value.dtype(), &[len], packed)?);
+                *v = graph.push(value.into(), &[], 0)?[0];
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Which stored values are read by another unit or returned.

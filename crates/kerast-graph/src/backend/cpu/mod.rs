@@ -23,10 +23,11 @@ use std::sync::Arc;
 
 /// Compiles a graph. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
 pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
-    let graph = passes::run(graph)?;
+    let mut graph = passes::run(graph)?;
     let units = order::schedule(&graph, units::partition(&graph)?)?;
     let results: Vec<ValueId> = graph.results.iter().map(|&v| units.root(&graph, v)).collect();
-    let jobs = jobs::jobs(&graph, units);
+    let mut jobs = jobs::jobs(&graph, units);
+    jobs::prepack(&mut graph, &mut jobs)?;
     let mut memory = memory::plan(&graph, &jobs, &results, donations);
     let copies = std::mem::take(&mut memory.copies);
     let mut steps = vec![];
