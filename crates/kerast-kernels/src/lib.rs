@@ -16,6 +16,7 @@ pub mod isa;
 pub mod machine;
 pub mod map;
 pub mod math;
+pub mod moments;
 pub mod number;
 pub mod order;
 pub mod pool;

@@ -2,7 +2,9 @@
 
 use crate::ir::types::Type;
 use crate::ir::var::Var;
+use crate::ops::Moments;
 use kerast_kernels::dtype::DType;
+use kerast_kernels::map::reduction;
 
 impl Var {
     /// The mean along `axes`, which disappear; in f32 at least.
@@ -10,6 +12,23 @@ impl Var {
     pub fn mean(&self, axes: &[usize]) -> Var {
         let n: usize = axes.iter().map(|&a| self.shape().get(a).copied().unwrap_or(1)).product();
         self.reduce_sum(axes) * (1.0 / n as f64)
+    }
+
+    /// Mean and variance along `axes`, which disappear; of f32 or f64.
+    #[track_caller]
+    pub fn moments(&self, axes: &[usize]) -> (Var, Var) {
+        let mut axes = axes.to_vec();
+        axes.sort_unstable();
+        let mut x = self.clone();
+        if reduction(self.shape(), &axes).is_none() {
+            // The axes together, behind the others.
+            let order: Vec<usize> = (0..x.rank()).filter(|a| !axes.contains(a)).chain(axes.iter().copied()).collect();
+            x = x.transpose(&order);
+            axes = (x.rank() - axes.len()..x.rank()).collect();
+        }
+        let mut made = x.trace().push_many(Moments { axes }.into(), &[&x], x.ty(), 2);
+        let variance = made.remove(1);
+        (made.remove(0), variance)
     }
 
     /// The mean of everything.

@@ -14,6 +14,7 @@ mod cumulative;
 mod dot_general;
 mod dynamic_slice;
 mod gather;
+mod moments;
 mod pad;
 mod random_bits;
 mod reduce;
@@ -46,6 +47,7 @@ pub use dynamic_slice::{DynamicSlice, DynamicUpdateSlice};
 pub use gather::{Gather, GatherDims};
 pub use kerast_kernels::map::{BinaryKind, CompareKind, UnaryKind};
 pub use kerast_kernels::order::CumulateKind;
+pub use moments::Moments;
 pub use pad::Pad;
 pub use random_bits::RandomBits;
 pub use reduce::{Reduce, ReduceKind};
@@ -118,6 +120,8 @@ ops! {
     ArgReduce(ArgReduce),
     /// Running sums, products, maxima, minima.
     Cumulative(Cumulative),
+    /// Mean and variance.
+    Moments(Moments),
     /// Convolution.
     Convolution(Convolution),
     /// Reductions over windows.

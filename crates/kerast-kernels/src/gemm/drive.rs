@@ -281,7 +281,8 @@ impl<'a> Plan<'a> {
             }
             let short = epilogue && g.n < groups * RUN;
             if short || panels == 1 || !alone && g.m >= 2 * threads * kernels.rows {
-                if epilogue {
+                // More blocks read B more often: only while it stays in the cache itself.
+                if epilogue && g.k * g.n <= LEFT_BLOCK {
                     blocks = (g.m * (depth + g.n)).div_ceil(LEFT_BLOCK);
                 }
                 let most = g.m.div_ceil(kernels.rows.min(6));

@@ -30,6 +30,11 @@ pub fn evaluate(scalar: &Scalar, inputs: &[(DType, &Buffer)], dtype: DType) -> B
     out
 }
 
+/// A reduction as `[outer, middle, inner]`, reduced over `middle`; `None` unless its axes lie together.
+pub fn reduction(shape: &[usize], axes: &[usize]) -> Option<(usize, usize, usize)> {
+    reduce::Geometry::of(shape, axes).map(|g| (g.outer, g.middle, g.inner))
+}
+
 /// Whether two reductions (shape and axes each) can end the same chain.
 pub fn same_geometry(a: (&[usize], &[usize]), b: (&[usize], &[usize])) -> bool {
     let g = reduce::Geometry::of(a.0, a.1);

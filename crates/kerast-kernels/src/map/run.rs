@@ -227,8 +227,14 @@ impl Worker<'_> {
     }
 
     /// Whether the tile before had the same elements of something that repeats.
-    fn again(&self, period: usize, first: usize, len: usize) -> bool {
-        self.before.1 >= len && self.before.0 % period == first % period
+    fn again(&self, repeat: usize, period: usize, first: usize, len: usize) -> bool {
+        let (before, length) = self.before;
+        match repeat {
+            _ if length < len => false,
+            1 => before % period == first % period,
+            // One element all over both tiles.
+            _ => before / repeat == (before + length - 1) / repeat && before / repeat == (first + len - 1) / repeat,
+        }
     }
 
     /// Loads, instructions and stores of elements `first .. first + len` (at most a tile).
@@ -253,8 +259,8 @@ impl Worker<'_> {
                             self.slots[input.slot as usize] = own;
                         }
                     }
-                    // Whole rows of a matrix have the same vector beside them each time.
-                    Access::Cyclic { repeat: 1, period } if self.again(period, first, len) => {}
+                    // Whole rows of a matrix have the same vector beside them each time, parts of one row the same number.
+                    Access::Cyclic { repeat, period } if self.again(repeat, period, first, len) => {}
                     Access::Cyclic { repeat: 1, period }
                         if full && first % period + len <= period && Class::is_native(input.dtype) =>
                     {

@@ -207,18 +207,38 @@ unsafe fn compare<T: Copy + PartialOrd>(kind: C, i: &Instr, t: &Tile<'_>) {
     }
 }
 
+#[inline(always)]
 unsafe fn iota(repeat: usize, length: usize, dtype: DType, i: &Instr, t: &Tile<'_>) {
-    let number = |e: usize| (t.first + e) / repeat % length;
-    let count = t.blocks * BLOCK;
-    let d = t.slots[i.dst as usize];
     // SAFETY: as in `run_with`.
     unsafe {
         match Class::of(dtype) {
-            Class::F32 => (0..count).for_each(|e| *d.cast::<f32>().add(e) = number(e) as f32),
-            Class::F64 => (0..count).for_each(|e| *d.cast::<f64>().add(e) = number(e) as f64),
-            Class::I32 | Class::U32 => (0..count).for_each(|e| *d.cast::<u32>().add(e) = number(e) as u32),
-            Class::I64 | Class::U64 => (0..count).for_each(|e| *d.cast::<u64>().add(e) = number(e) as u64),
+            Class::F32 => count::<f32>(repeat, length, i, t, |n| n as i32 as f32),
+            Class::F64 => count::<f64>(repeat, length, i, t, |n| n as f64),
+            Class::I32 | Class::U32 => count::<u32>(repeat, length, i, t, |n| n as u32),
+            Class::I64 | Class::U64 => count::<u64>(repeat, length, i, t, |n| n as u64),
         }
+    }
+}
+
+/// Element e is `e / repeat % length`, run by run: no division for each.
+#[inline(always)]
+unsafe fn count<T: Copy>(repeat: usize, length: usize, i: &Instr, t: &Tile<'_>, cast: impl Fn(usize) -> T) {
+    // SAFETY: as in `run_with`.
+    let out = unsafe { t.write::<T>(i.dst) };
+    let (mut within, mut number) = (t.first % repeat, t.first / repeat % length);
+    let mut rest = &mut out[..];
+    while !rest.is_empty() {
+        let run = if repeat == 1 { length - number } else { repeat - within }.min(rest.len());
+        let (now, later) = rest.split_at_mut(run);
+        if repeat == 1 {
+            now.iter_mut().enumerate().for_each(|(k, y)| *y = cast(number + k));
+            number = 0;
+        } else {
+            now.fill(cast(number));
+            number = if number + 1 == length { 0 } else { number + 1 };
+            within = 0;
+        }
+        rest = later;
     }
 }
 

@@ -145,9 +145,7 @@ fn statistics(x: &Var, axis: usize, mask: Option<&Var>) -> (Var, Var) {
     let axes: Vec<usize> = (0..x.rank()).filter(|&a| a != axis).collect();
     let spread = |v: &Var| v.broadcast_in_dim(x.shape(), &[axis]);
     let Some(mask) = mask else {
-        let mean = x.mean(&axes);
-        let variance = (x - spread(&mean)).square().mean(&axes);
-        return (mean, variance);
+        return x.moments(&axes);
     };
     let mut shape = mask.shape().to_vec();
     while shape.len() < x.rank() {

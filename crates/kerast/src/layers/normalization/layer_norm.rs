@@ -71,14 +71,8 @@ impl LayerRule for LayerNormalization {
         axes.sort_unstable();
         let rest: Vec<usize> = (0..x.rank()).filter(|a| !axes.contains(a)).collect();
         let spread = |v: &Var| v.broadcast_in_dim(x.shape(), &rest);
-        let centred = match self.rms_scaling {
-            true => x.clone(),
-            false => &x - spread(&x.mean(&axes)),
-        };
-        let variance = match self.rms_scaling {
-            true => (&x - spread(&x.mean(&axes))).square().mean(&axes),
-            false => centred.square().mean(&axes),
-        };
+        let (mean, variance) = x.moments(&axes);
+        let centred = if self.rms_scaling { x.clone() } else { &x - spread(&mean) };
         let mut y = centred * spread(&(variance + self.epsilon).rsqrt());
         let per_feature = |v: Var| {
             let v = v.convert(x.dtype());
