@@ -139,10 +139,40 @@ fn accumulate<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T], start: usize,
     }
     while at < x.len() {
         let c = (start + at) % inner;
+        if c == 0 && 2 * inner <= WIDE && x.len() - at >= WIDE {
+            at += narrow(kind, &mut acc[..inner], &x[at..]);
+            continue;
+        }
         let len = (inner - c).min(x.len() - at);
         lanewise(kind, &mut acc[c..c + len], &x[at..at + len]);
         at += len;
     }
+}
+
+/// Elements of narrow rows that are reduced side by side.
+const WIDE: usize = 128;
+
+/// Reduces whole rows from the first element on, several side by side; returns how many elements that were.
+#[inline(always)]
+fn narrow<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T]) -> usize {
+    let inner = acc.len();
+    let mut wide = WIDE / inner * inner;
+    let mut sums = [T::identity(kind); WIDE];
+    let blocks = x.chunks_exact(wide);
+    let taken = x.len() - blocks.remainder().len();
+    for b in blocks {
+        match <&[T; WIDE]>::try_from(b) {
+            Ok(b) => lanewise(kind, &mut sums, b),
+            Err(_) => lanewise(kind, &mut sums[..wide], b),
+        }
+    }
+    while wide / inner % 2 == 0 {
+        wide /= 2;
+        let (low, high) = sums.split_at_mut(wide);
+        lanewise(kind, low, &high[..wide]);
+    }
+    sums[..wide].chunks_exact(inner).for_each(|row| lanewise(kind, acc, row));
+    taken
 }
 
 /// One kind at a time, so that the loops are specialised.
