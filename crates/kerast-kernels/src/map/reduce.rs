@@ -166,7 +166,7 @@ fn narrow<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T]) -> usize {
             Err(_) => lanewise(kind, &mut sums[..wide], b),
         }
     }
-    while wide / inner % 2 == 0 {
+    while (wide / inner).is_multiple_of(2) {
         wide /= 2;
         let (low, high) = sums.split_at_mut(wide);
         lanewise(kind, low, &high[..wide]);
