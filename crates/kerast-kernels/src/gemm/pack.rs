@@ -30,6 +30,22 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
                 6 => rows::<6>(p, dst),
                 _ => gather(p, width, dst),
             }
+        } else if p.wide == 1 && p.across < 12 {
+            // As many elements as the last tiles of a matrix have rows: known to the compiler, so that none is a call.
+            match p.across {
+                11 => few::<11>(p, width, dst),
+                10 => few::<10>(p, width, dst),
+                9 => few::<9>(p, width, dst),
+                8 => few::<8>(p, width, dst),
+                7 => few::<7>(p, width, dst),
+                6 => few::<6>(p, width, dst),
+                5 => few::<5>(p, width, dst),
+                4 => few::<4>(p, width, dst),
+                3 => few::<3>(p, width, dst),
+                2 => few::<2>(p, width, dst),
+                1 => few::<1>(p, width, dst),
+                _ => gather(p, width, dst),
+            }
         } else if p.wide == 1 {
             for d in 0..p.depth {
                 std::ptr::copy_nonoverlapping(p.src.add(d * p.deep), dst.add(d * width), p.across);
@@ -84,6 +100,18 @@ unsafe fn rows<const W: usize>(p: Panel, dst: *mut f32) {
     for d in 0..p.depth {
         // SAFETY: W elements exist across; see `pack`.
         unsafe { dst.add(d * W).cast::<[f32; W]>().write(p.src.add(d * p.deep).cast::<[f32; W]>().read()) };
+    }
+}
+
+/// Rows of which only W elements exist.
+unsafe fn few<const W: usize>(p: Panel, width: usize, dst: *mut f32) {
+    for d in 0..p.depth {
+        // SAFETY: W elements exist across, and `width` at the target; see `pack`.
+        unsafe {
+            let dst = dst.add(d * width);
+            dst.cast::<[f32; W]>().write_unaligned(p.src.add(d * p.deep).cast::<[f32; W]>().read_unaligned());
+            (W..width).for_each(|w| *dst.add(w) = 0.0);
+        }
     }
 }
 

@@ -22,7 +22,12 @@ pub enum Access {
         period: usize,
     },
     /// By axis: pairs of length and operand stride, outermost first.
-    Strided(Vec<(usize, usize)>),
+    Strided {
+        /// The first operand element.
+        offset: usize,
+        /// Length and operand stride of each axis.
+        axes: Vec<(usize, usize)>,
+    },
     /// The whole operand, for functions that need all of it (the key of random bits).
     Whole,
 }
@@ -53,6 +58,21 @@ pub(crate) enum Code {
     Narrow(DType),
     Iota(usize, usize, DType),
     RandomBits(u32),
+}
+
+impl Code {
+    /// How long it takes, in additions.
+    pub(crate) fn weight(&self) -> usize {
+        use UnaryKind::*;
+        match self {
+            Code::Unary(Negate | Abs | Sign | Sqrt | Floor | Ceil | RoundEven | Not | IsFinite, _) => 1,
+            Code::Unary(Exp | Log | Tanh | Logistic | Erf | Rsqrt | Expm1 | Log1p, Class::F32) => 5,
+            Code::Unary(..) => 25,
+            Code::Binary(BinaryKind::Power | BinaryKind::Atan2 | BinaryKind::Remainder, _) => 25,
+            Code::RandomBits(_) => 8,
+            _ => 1,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

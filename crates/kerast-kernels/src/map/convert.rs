@@ -86,7 +86,8 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
                     at = if at + 1 == *period { 0 } else { at + 1 };
                 }
             }
-            Access::Strided(axes) => {
+            Access::Strided { offset, axes } => {
+                let source = source.wrapping_add(*offset);
                 let (inner, inner_stride) = axes.last().copied().unwrap_or((1, 0));
                 let mut i = 0;
                 while i < len {
@@ -98,7 +99,12 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
                     }
                     let within = (first + i) % inner;
                     let run = (inner - within).min(len - i);
-                    (0..run).for_each(|k| *slot.add(i + k) = (*source.add(base + (within + k) * inner_stride)).widen());
+                    if inner_stride == 1 {
+                        (0..run).for_each(|k| *slot.add(i + k) = (*source.add(base + within + k)).widen());
+                    } else {
+                        let from = |k: usize| source.add(base + (within + k) * inner_stride);
+                        (0..run).for_each(|k| *slot.add(i + k) = (*from(k)).widen());
+                    }
                     i += run;
                 }
             }

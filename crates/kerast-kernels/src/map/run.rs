@@ -12,8 +12,9 @@ use crate::pool::Pool;
 use std::cell::RefCell;
 use std::fmt;
 
-/// Elements per task of the pool: large enough to pay for the hand-over.
+/// Elements per task of the pool for a chain of about [`LIGHT`] additions, loads and stores: large enough to pay for the hand-over.
 const GRAIN: usize = 16 * TILE;
+const LIGHT: usize = 8;
 
 /// A fused element-wise chain over `n` elements. Inputs and outputs are in the order of the [`super::MapBuilder`] calls.
 #[derive(Clone, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Map {
     offsets: Vec<usize>,
     scratch: usize,
     reduces: bool,
+    /// Elements per task of the pool.
+    grain: usize,
 }
 
 /// A cache line: a vector that straddles two of them costs twice.
@@ -70,7 +73,9 @@ impl Map {
         // One tile more for the accumulators of short rows.
         offsets.push(scratch);
         scratch += TILE * 8 * outputs.len();
-        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces }
+        let weight = inputs.len() + outputs.len() + instrs.iter().map(|i| i.code.weight()).sum::<usize>();
+        let grain = (GRAIN * LIGHT / weight.max(LIGHT)).next_multiple_of(TILE);
+        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, grain }
     }
 
     /// Elements of the iteration.
@@ -134,14 +139,14 @@ impl Map {
         let units = g.outer * chunks;
         let unit = (g.middle * g.inner).div_ceil(chunks).max(1);
         // Whole units per task; short rows are walked many at a time.
-        let per_task = (GRAIN / unit).max(1);
+        let per_task = (self.grain / unit).max(1);
         let tasks = units.div_ceil(per_task);
         let body = |t: usize| {
             let range = t * per_task..((t + 1) * per_task).min(units);
             // SAFETY: units are disjoint; pointers come from `run`.
             unsafe { self.with_tiles(bases, |w| w.units(range.start, range.end, chunks)) }
         };
-        if tasks == 1 || self.n < 2 * GRAIN {
+        if tasks == 1 || self.n < 2 * self.grain {
             (0..tasks).for_each(body)
         } else {
             pool.run(tasks, &body)
@@ -439,13 +444,13 @@ impl Kernel for Map {
         if self.reduces {
             return self.run_reducing(&bases, pool);
         }
-        if self.n < 2 * GRAIN || pool.threads() == 1 {
+        if self.n < 2 * self.grain || pool.threads() == 1 {
             // SAFETY: the program was checked; operands reach as far as the iteration.
             return unsafe { self.run_range(bases.inputs, bases.outputs, 0, self.n) };
         }
         let b = &bases;
-        pool.run(self.n.div_ceil(GRAIN), &|t| {
-            let (from, to) = (t * GRAIN, ((t + 1) * GRAIN).min(self.n));
+        pool.run(self.n.div_ceil(self.grain), &|t| {
+            let (from, to) = (t * self.grain, ((t + 1) * self.grain).min(self.n));
             // SAFETY: as above; tasks write disjoint stretches.
             unsafe { self.with_tiles(b, |w| w.elements(from, to)) }
         });

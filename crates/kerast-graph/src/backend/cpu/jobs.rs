@@ -202,20 +202,28 @@ impl ChainBuilder<'_> {
     }
 }
 
-/// How a `broadcast_in_dim` node reads its operand: the simplest access that does.
+/// How a `broadcast_in_dim` or `slice` node reads its operand: the simplest access that does.
 fn access(graph: &Graph, node: usize) -> Access {
     let node = &graph.nodes()[node];
-    let Op::BroadcastInDim(b) = &node.op else { return Access::Direct };
     let x = graph.ty(node.operands[0]);
-    if x.len() == 1 {
-        return Access::Scalar;
-    }
     let own = strides(&x.shape);
-    let mut axes: Vec<(usize, usize)> = b.shape.iter().map(|&n| (n, 0)).collect();
-    for (i, &d) in b.dims.iter().enumerate() {
-        if x.shape[i] != 1 {
-            axes[d].1 = own[i];
+    let (mut offset, mut axes): (usize, Vec<(usize, usize)>) = (0, vec![]);
+    match &node.op {
+        Op::BroadcastInDim(_) if x.len() == 1 => return Access::Scalar,
+        Op::BroadcastInDim(b) => {
+            axes.extend(b.shape.iter().map(|&n| (n, 0)));
+            for (i, &d) in b.dims.iter().enumerate() {
+                if x.shape[i] != 1 {
+                    axes[d].1 = own[i];
+                }
+            }
         }
+        Op::Slice(s) => {
+            offset = s.start.iter().zip(&own).map(|(at, stride)| at * stride).sum();
+            let lengths = s.start.iter().zip(&s.limit).map(|(from, to)| to - from);
+            axes.extend(lengths.zip(own));
+        }
+        _ => return Access::Direct,
     }
     let mut merged: Vec<(usize, usize)> = vec![];
     for (n, s) in axes.into_iter().filter(|a| a.0 != 1) {
@@ -228,9 +236,10 @@ fn access(graph: &Graph, node: usize) -> Access {
         }
     }
     match merged[..] {
+        _ if offset > 0 => Access::Strided { offset, axes: merged },
         [(_, 1)] => Access::Direct,
         [(_, 0), (period, 1)] => Access::Cyclic { repeat: 1, period },
         [(period, 1), (repeat, 0)] | [(_, 0), (period, 1), (repeat, 0)] => Access::Cyclic { repeat, period },
-        _ => Access::Strided(merged),
+        _ => Access::Strided { offset, axes: merged },
     }
 }

@@ -1,12 +1,12 @@
 //! What runs as one: chains of element-wise ops with the reductions that end them, and kernels with the chain that follows them.
 //!
 //! A node joins the unit of an operand when both walk the same number of elements and nothing outside the unit lies between
-//! them. Values that cost nothing to make again (broadcasts, small constants, counters) belong to no unit: every reader makes
+//! them. Values that cost nothing to make again (broadcasts, slices, small constants, counters) belong to no unit: every reader makes
 //! them for itself.
 
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
-use crate::ir::op::Cpu;
+use crate::ir::op::{Cpu, Op};
 use crate::ir::types::Type;
 use kerast_kernels::map::Scalar;
 
@@ -104,6 +104,24 @@ fn root(graph: &Graph, cpu: &[Option<Cpu>], mut value: ValueId) -> ValueId {
     value
 }
 
+/// Elements in a row that make a slice worth reading where it lies.
+const RUN: usize = 16;
+
+/// A slice that element-wise readers read out of its operand, long stretch by long stretch.
+fn is_window(graph: &Graph, node: usize) -> bool {
+    let node = &graph.nodes()[node];
+    let Op::Slice(s) = &node.op else { return false };
+    let shape = &graph.ty(node.operands[0]).shape;
+    let mut run = 1;
+    for a in (0..shape.len()).rev() {
+        run *= s.limit[a] - s.start[a];
+        if s.limit[a] - s.start[a] < shape[a] {
+            break;
+        }
+    }
+    run >= RUN && s.strides.iter().all(|&n| n == 1)
+}
+
 /// A scalar constant, or a counter: cheap to make again.
 fn is_free(graph: &Graph, cpu: &[Option<Cpu>], value: ValueId) -> bool {
     match &cpu[graph.node_of(value)] {
@@ -133,6 +151,7 @@ pub(super) fn source(graph: &Graph, cpu: &[Option<Cpu>], value: ValueId) -> Sour
         }
         Some(Cpu::Scalar(Scalar::Reduce { .. })) => Source::Stored,
         Some(Cpu::Scalar(_)) => Source::Chain(node),
+        _ if is_window(graph, node) => Source::Repeated(root(graph, cpu, graph.nodes()[node].operands[0])),
         _ => Source::Stored,
     }
 }
@@ -155,14 +174,9 @@ impl Partition<'_> {
     }
 
     fn add(&mut self, i: usize) {
-        let node = &self.graph.nodes()[i];
         match &self.cpu[i] {
-            Some(Cpu::Kernel(_)) => {
-                let reads: Vec<ValueId> = node.operands.iter().map(|&v| root(self.graph, &self.cpu, v)).collect();
-                reads.iter().for_each(|&v| self.store(v));
-                self.units.push(Unit { kernel: Some(i), reads, first: i, last: i, ..Unit::default() });
-                self.of_node[i] = Some(self.units.len() - 1);
-            }
+            Some(Cpu::Kernel(_)) if is_window(self.graph, i) => {}
+            Some(Cpu::Kernel(_)) => self.add_kernel(i),
             Some(Cpu::Scalar(Scalar::Iota { .. })) => {}
             Some(Cpu::Scalar(Scalar::Reduce { shape, axes, .. })) => {
                 let reduction = Some((shape.clone(), axes.clone()));
@@ -171,6 +185,14 @@ impl Partition<'_> {
             Some(Cpu::Scalar(_)) => self.add_element_wise(i, None),
             _ => {}
         }
+    }
+
+    fn add_kernel(&mut self, i: usize) {
+        let node = &self.graph.nodes()[i];
+        let reads: Vec<ValueId> = node.operands.iter().map(|&v| root(self.graph, &self.cpu, v)).collect();
+        reads.iter().for_each(|&v| self.store(v));
+        self.units.push(Unit { kernel: Some(i), reads, first: i, last: i, ..Unit::default() });
+        self.of_node[i] = Some(self.units.len() - 1);
     }
 
     /// Gives a value that is otherwise made on the spot a unit of its own, because somebody needs it in memory.
@@ -192,6 +214,7 @@ impl Partition<'_> {
                 }
             }
             Some(Cpu::Scalar(Scalar::Iota { .. })) => vec![],
+            Some(Cpu::Kernel(_)) if is_window(self.graph, node) => return self.add_kernel(node),
             _ => return,
         };
         let elements = self.ty(v).len();
@@ -374,8 +397,8 @@ impl Partition<'_> {
             }
         }
         let mut repeated = vec![false; self.graph.num_values()];
-        for node in self.graph.nodes() {
-            if let Some(Cpu::Broadcast(_)) = self.cpu[self.graph.node_of(ValueId(node.result_range().start as u32))] {
+        for (i, node) in self.graph.nodes().iter().enumerate() {
+            if matches!(self.cpu[i], Some(Cpu::Broadcast(_))) || is_window(self.graph, i) {
                 repeated[root(self.graph, &self.cpu, node.operands[0]).index()] = true;
             }
         }
