@@ -7,11 +7,22 @@ pub mod npz;
 pub mod safetensors;
 
 use crate::{Error, ErrorKind, Result};
+use std::fs::File;
 use std::path::Path;
 
 /// Reads a whole file; the error says what lies near when there is no such file.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| {
+    let (mut file, length) = open_file(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    let read = std::io::Read::read_to_end(&mut file, &mut bytes);
+    read.map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {}", path.display())).fact("reason", e))?;
+    Ok(bytes)
+}
+
+/// Opens a file and tells its length, with the same error.
+pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
+    let opened = File::open(path).and_then(|f| f.metadata().map(|m| (f, m.len())));
+    opened.map_err(|e| {
         let error = Error::new(ErrorKind::Io, format!("cannot read {}", path.display())).fact("reason", &e);
         if e.kind() != std::io::ErrorKind::NotFound {
             return error;
@@ -30,22 +41,41 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
+/// The first four bytes of a file, which tell its format; zeros where it ends before.
+pub(crate) fn mark(file: &mut File, path: &Path) -> Result<[u8; 4]> {
+    let failed =
+        |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot read {}", path.display())).fact("reason", e);
+    let mut first = [0; 4];
+    let mut at = 0;
+    while at < first.len() {
+        match std::io::Read::read(file, &mut first[at..]).map_err(failed)? {
+            0 => break,
+            n => at += n,
+        }
+    }
+    Ok(first)
+}
+
 /// Writes a file whole: under a temporary name in the same folder, then renamed, so that a reader never sees half of it.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |f| {
+        std::io::Write::write_all(f, bytes).map_err(|e| Error::new(ErrorKind::Io, "cannot write").fact("reason", e))
+    })
+}
+
+/// The same for a file that is written piece by piece.
+pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let failed =
         |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).fact("reason", e);
     let name =
         path.file_name().ok_or_else(|| Error::new(ErrorKind::Io, format!("{} is no file name", path.display())))?;
     let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = std::fs::File::create(&temporary).and_then(|mut f| {
-        std::io::Write::write_all(&mut f, bytes)?;
-        f.sync_all()
+    let written = File::create(&temporary).map_err(failed).and_then(|mut f| {
+        write(&mut f).map_err(|e| e.fact("file", path.display()))?;
+        f.sync_all().map_err(failed)
     });
-    let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
-    renamed.map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
-        failed(e)
-    })
+    let renamed = written.and_then(|()| std::fs::rename(&temporary, path).map_err(failed));
+    renamed.inspect_err(|_| _ = std::fs::remove_file(&temporary))
 }
 
 /// JSON as Python writes it: `NaN`, `Infinity` and `-Infinity` become strings, as which configs read numbers, too.

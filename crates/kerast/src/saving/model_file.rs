@@ -5,17 +5,29 @@ use super::compile_config;
 use super::hdf5::Hdf5;
 use super::legacy::{self, Age};
 use super::{KERAS, model_from_json, weights};
-use crate::data::{malformed, python_json, read_file, write_file};
+use crate::data::{malformed, mark, open_file, python_json, read_file, write_file, write_with};
 use crate::models::{Model, parse_model};
 use crate::{Error, ErrorKind, Result, Tensor};
 use serde_json::{Value, json};
+use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 
 /// Opens a model file of Keras 1 to 3, told by its content: `.keras`, whole-model `.h5`, or the JSON of an architecture (with new weights).
 /// The model is compiled if the file says how, and its optimizer goes on where the file's stood.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
-    from_bytes(read_file(path)?).map_err(|e| e.fact("file", path.display()))
+    let (mut file, length) = open_file(path)?;
+    let opened = match mark(&mut file, path)? {
+        [0x89, b'H', b'D', b'F'] => Hdf5::from_reader(file).and_then(|f| legacy::load(&f)),
+        [b'{' | b' ' | b'\n' | b'\r' | b'\t', ..] => {
+            read_file(path).and_then(|text| model_from_json(&String::from_utf8_lossy(&text)))
+        }
+        [b'P', b'K', ..] => Archive::open_file(file).and_then(from_archive),
+        _ => Err(Error::new(ErrorKind::File, "this is no model file")
+            .expected(".keras (a zip archive), .h5 (HDF5) or .json (an architecture)")
+            .received(if length == 0 { "an empty file" } else { "a file that begins as none of them" })),
+    };
+    opened.map_err(|e| e.fact("file", path.display()))
 }
 
 /// No model's configuration is longer.
@@ -24,17 +36,8 @@ const LARGEST_CONFIG: u64 = 64 << 20;
 const LARGEST_RATIO: u64 = 20;
 const SMALL: u64 = 64 << 20;
 
-fn from_bytes(bytes: Vec<u8>) -> Result<Model> {
-    match &bytes[..] {
-        [0x89, b'H', b'D', b'F', ..] => legacy::load(&Hdf5::from_bytes(bytes)?),
-        [b'{', ..] => model_from_json(&String::from_utf8_lossy(&bytes)),
-        _ => from_archive(bytes),
-    }
-}
-
-fn from_archive(bytes: Vec<u8>) -> Result<Model> {
-    let most = (bytes.len() as u64).saturating_mul(LARGEST_RATIO).max(SMALL);
-    let mut archive = Archive::open(bytes)?;
+fn from_archive(mut archive: Archive) -> Result<Model> {
+    let most = archive.len().saturating_mul(LARGEST_RATIO).max(SMALL);
     let text = archive.read_at_most("config.json", LARGEST_CONFIG)?;
     let config: Value = python_json(&text).map_err(|e| e.fact("entry", "config.json"))?;
     // Keras 2.12 to 2.15 wrote this container with the configurations of their time.
@@ -45,8 +48,8 @@ fn from_archive(bytes: Vec<u8>) -> Result<Model> {
     let config = legacy::modernize(config, age).map_err(|e| e.fact("entry", "config.json"))?;
     let parsed = parse_model(&config, 0).map_err(|e| e.fact("entry", "config.json"))?;
     let mut model = Model::of_network(parsed.name, parsed.sequential, parsed.network);
-    let file = Hdf5::from_bytes(archive.read_at_most("model.weights.h5", most)?)
-        .map_err(|e| e.fact("entry", "model.weights.h5"))?;
+    let file =
+        Hdf5::from_reader(archive.entry("model.weights.h5", most)?).map_err(|e| e.fact("entry", "model.weights.h5"))?;
     weights::assign(&model.layers(), &file)?;
     if let Some(recipe) = config.get("compile_config").and_then(compile_config::read).transpose()? {
         model.compile_with(recipe)?;
@@ -88,8 +91,16 @@ impl Model {
             return self.save_weights(path);
         }
         match path.extension().and_then(|e| e.to_str()) {
-            Some("keras") => write_file(path, &self.keras_bytes()?),
-            Some("h5" | "hdf5") => write_file(path, &legacy::tree(self)?.to_bytes()?),
+            Some("keras") => write_with(path, |f| {
+                let mut archive = Builder::over(BufWriter::new(f));
+                add_model(self, &mut archive)?;
+                let flushed = archive.close()?.flush();
+                flushed.map_err(|e| Error::new(ErrorKind::Io, "cannot write").fact("reason", e))
+            }),
+            Some("h5" | "hdf5") => {
+                let tree = legacy::tree(self)?;
+                write_with(path, |f| tree.write(f))
+            }
             Some("json") => write_file(path, self.to_json()?.as_bytes()),
             Some("npz" | "safetensors") => self.save_weights(path),
             _ => Err(Error::new(ErrorKind::Argument, "models have no format of this ending")
@@ -97,20 +108,14 @@ impl Model {
                 .received(path.display())),
         }
     }
-
-    fn keras_bytes(&self) -> Result<Vec<u8>> {
-        let mut archive = Builder::new();
-        add_model(self, &mut archive)?;
-        archive.finish()
-    }
 }
 
 /// Adds the entries of a `.keras` file.
-pub(crate) fn add_model(model: &Model, archive: &mut Builder) -> Result<()> {
+pub(crate) fn add_model<W: Write + Seek>(model: &Model, archive: &mut Builder<W>) -> Result<()> {
     let file = weights::whole_tree(model, &*model.built()?)?;
     archive.add("metadata.json", json!({"keras_version": KERAS, "date_saved": date()}).to_string().as_bytes())?;
     archive.add("config.json", model.to_json()?.as_bytes())?;
-    archive.add("model.weights.h5", &file.to_bytes()?)?;
+    archive.add_written("model.weights.h5", file.data_len(), |w| file.write(w))?;
     match model.random_key().and_then(|k| k.as_slice::<u32>().map(<[u32]>::to_vec)) {
         Some(key) => archive.add(OURS, json!({"version": 1, "random_key": key}).to_string().as_bytes()),
         None => Ok(()),
@@ -119,7 +124,8 @@ pub(crate) fn add_model(model: &Model, archive: &mut Builder) -> Result<()> {
 
 /// Sets a model's weights, its optimizer's variables and its random key from the entries of a `.keras` file.
 pub(crate) fn restore_model(model: &mut Model, archive: &mut Archive) -> Result<()> {
-    let file = Hdf5::from_bytes(archive.read("model.weights.h5")?).map_err(|e| e.fact("entry", "model.weights.h5"))?;
+    let file = Hdf5::from_reader(archive.entry("model.weights.h5", u64::MAX)?)
+        .map_err(|e| e.fact("entry", "model.weights.h5"))?;
     weights::assign(&model.layers(), &file)?;
     if model.compiled.is_some() {
         weights::assign_optimizer(model, &file)?;

@@ -5,7 +5,7 @@ use super::archive::Archive;
 use super::hdf5::Hdf5;
 use super::legacy::{self, Age};
 use super::weights;
-use crate::data::{malformed, npz, read_file, safetensors, write_file};
+use crate::data::{malformed, mark, npz, open_file, read_file, safetensors, write_file, write_with};
 use crate::models::Model;
 use crate::{Error, ErrorKind, Result, Tensor};
 use serde_json::Value;
@@ -40,22 +40,28 @@ impl LoadWeights {
     /// Loads into a model.
     pub fn load(self, model: &Model, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.bytes(model, read_file(path)?, path).map_err(|e| e.fact("file", path.display()))
+        self.open(model, path).map_err(|e| e.fact("file", path.display()))
     }
 
-    fn bytes(self, model: &Model, bytes: Vec<u8>, path: &Path) -> Result<()> {
-        match &bytes[..] {
-            [0x89, b'H', b'D', b'F', ..] => self.hdf5(model, &Hdf5::from_bytes(bytes)?),
+    fn open(self, model: &Model, path: &Path) -> Result<()> {
+        let (mut file, _) = open_file(path)?;
+        match mark(&mut file, path)? {
+            [0x89, b'H', b'D', b'F'] => self.hdf5(model, &Hdf5::from_reader(file)?),
             [b'P', b'K', ..] => {
-                let mut archive = Archive::open(bytes)?;
+                let mut archive = Archive::open_file(file)?;
                 match archive.contains("model.weights.h5") {
-                    true => self.hdf5(model, &Hdf5::from_bytes(archive.read("model.weights.h5")?)?),
+                    true => self.hdf5(model, &Hdf5::from_reader(archive.entry("model.weights.h5", u64::MAX)?)?),
                     false => self.named(model, named_of_npz(path)?),
                 }
             }
-            _ if safetensors::is_safetensors(&bytes) => self.named(model, safetensors::parse(&bytes)?),
-            [b'{', ..] => self.shards(model, &bytes, path),
-            _ => Err(malformed("weights", "it is no HDF5, npz, safetensors or .keras file")),
+            mark => {
+                let bytes = read_file(path)?;
+                match mark[0] {
+                    _ if safetensors::is_safetensors(&bytes) => self.named(model, safetensors::parse(&bytes)?),
+                    b'{' => self.shards(model, &bytes, path),
+                    _ => Err(malformed("weights", "it is no HDF5, npz, safetensors or .keras file")),
+                }
+            }
         }
     }
 
@@ -123,20 +129,20 @@ impl Model {
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let network = self.built()?;
-        let bytes = match path.extension().and_then(|e| e.to_str()) {
-            Some("h5") => weights::whole_tree(self, &network)?.to_bytes()?,
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("h5") => {
+                let tree = weights::whole_tree(self, &network)?;
+                write_with(path, |f| tree.write(f))
+            }
             Some("npz") => {
                 let all = self.saved_weights()?;
-                return npz::write(path, &all.iter().map(|(n, t)| (n.as_str(), t)).collect::<Vec<_>>());
+                npz::write(path, &all.iter().map(|(n, t)| (n.as_str(), t)).collect::<Vec<_>>())
             }
-            Some("safetensors") => safetensors::write(&self.saved_weights()?)?,
-            _ => {
-                return Err(Error::new(ErrorKind::Argument, "weights have no format of this ending")
-                    .expected(".weights.h5, .npz or .safetensors")
-                    .received(path.display()));
-            }
-        };
-        write_file(path, &bytes)
+            Some("safetensors") => write_file(path, &safetensors::write(&self.saved_weights()?)?),
+            _ => Err(Error::new(ErrorKind::Argument, "weights have no format of this ending")
+                .expected(".weights.h5, .npz or .safetensors")
+                .received(path.display())),
+        }
     }
 
     /// Every saved variable: Keras' path, its dataset in `model.weights.h5`, its value.

@@ -2,6 +2,7 @@
 
 use crate::{DType, Error, ErrorKind, Result, Tensor};
 use hdf5_pure::{self as h5, AttrValue, Datatype, DatatypeByteOrder, FloatingPointLayout};
+use std::io::Write;
 
 /// An attribute larger than this does not fit into an object's header; Keras splits such lists.
 const LARGEST_ATTRIBUTE: usize = 64_512;
@@ -66,8 +67,14 @@ impl Group {
         }
     }
 
-    /// The bytes of a file whose root is this group.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    /// Bytes of all datasets.
+    pub(crate) fn data_len(&self) -> u64 {
+        let own: usize = self.datasets.iter().map(|(_, t)| t.bytes().len()).sum();
+        own as u64 + self.groups.iter().map(|(_, g)| g.data_len()).sum::<u64>()
+    }
+
+    /// Writes a file whose root is this group.
+    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut file = h5::FileBuilder::new();
         for (name, t) in &self.texts {
             file.set_attr(name, attribute(t));
@@ -80,7 +87,7 @@ impl Group {
             group.build(&mut builder)?;
             file.add_group(builder.finish());
         }
-        file.finish().map_err(|e| Error::new(ErrorKind::Io, "cannot write HDF5").fact("reason", e))
+        file.finish_to(out).map_err(|e| Error::new(ErrorKind::Io, "cannot write HDF5").fact("reason", e))
     }
 
     fn build(&self, out: &mut h5::GroupBuilder) -> Result<()> {
@@ -188,7 +195,9 @@ mod tests {
         let long: Vec<String> = (0..9000).map(|i| format!("layer_{i:05}")).collect();
         root.at("a").texts("names", &long);
         root.at("a/empty").texts("names", &[]);
-        let file = Hdf5::from_bytes(root.to_bytes().expect("written")).expect("read");
+        let mut bytes = vec![];
+        root.write(&mut bytes).expect("written");
+        let file = Hdf5::from_bytes(bytes).expect("read");
         for d in DType::ALL {
             assert_eq!(file.tensor(&format!("a/b/{d}")).expect("there"), six.cast(d));
         }
