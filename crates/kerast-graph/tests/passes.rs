@@ -113,6 +113,39 @@ fn simplify_joins_moves_of_elements() {
 }
 
 #[test]
+fn simplify_joins_paddings_that_fill_an_axis() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,1]"} : f32[2,1]
+        %1 = parameter() {index = 1, type = "f32[2,2]"} : f32[2,2]
+        %2 = parameter() {index = 2, type = "f32[2,3]"} : f32[2,3]
+        %3 = constant() {value = f32[] {0.0}} : f32[]
+        %4 = pad(%0, %3) {low = [0, 2], high = [0, 3], interior = [0, 0]} : f32[2,6]
+        %5 = pad(%1, %3) {low = [0, 0], high = [0, 4], interior = [0, 0]} : f32[2,6]
+        %6 = pad(%2, %3) {low = [0, 3], high = [0, 0], interior = [0, 0]} : f32[2,6]
+        %7 = add(%4, %5) : f32[2,6]
+        %8 = add(%7, %6) : f32[2,6]
+        %9 = add(%4, %6) : f32[2,6]
+        return %8, %9
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,1]"} : f32[2,1]
+        %1 = parameter() {index = 1, type = "f32[2,2]"} : f32[2,2]
+        %2 = parameter() {index = 2, type = "f32[2,3]"} : f32[2,3]
+        %3 = constant() {value = f32[] {0.0}} : f32[]
+        %4 = pad(%0, %3) {low = [0, 2], high = [0, 3], interior = [0, 0]} : f32[2,6]
+        %5 = pad(%1, %3) {low = [0, 0], high = [0, 4], interior = [0, 0]} : f32[2,6]
+        %6 = pad(%2, %3) {low = [0, 3], high = [0, 0], interior = [0, 0]} : f32[2,6]
+        %7 = add(%4, %5) : f32[2,6]
+        %8 = concatenate(%1, %0, %2) {axis = 1} : f32[2,6]
+        %9 = add(%4, %6) : f32[2,6]
+        return %8, %9
+        "#,
+    );
+}
+
+#[test]
 fn simplify_moves_unit_axes_without_copying() {
     check(
         "simplify",

@@ -8,10 +8,29 @@ use std::ptr::NonNull;
 /// Alignment of every buffer and of every planned offset, in bytes.
 pub const ALIGN: usize = 64;
 
+/// A huge page. Memory of several of them is aligned to one.
+const HUGE: usize = 2 << 20;
+
+/// Asks for huge pages, as far as memory fills them, before it is touched. The system may refuse; nothing depends on it.
+#[cfg(target_os = "linux")]
+fn ask_for_huge_pages(ptr: NonNull<u8>, bytes: usize) {
+    const MADV_HUGEPAGE: i32 = 14;
+    unsafe extern "C" {
+        fn madvise(address: *mut u8, length: usize, advice: i32) -> i32;
+    }
+    // SAFETY: whole pages of our own; the advice changes no content.
+    let _ = unsafe { madvise(ptr.as_ptr(), bytes / HUGE * HUGE, MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages(_: NonNull<u8>, _: usize) {}
+
 /// Zero-initialised bytes at an address that is a multiple of [`ALIGN`].
 pub struct Buffer {
     ptr: NonNull<u8>,
     bytes: usize,
+    /// Bytes of the allocation before `ptr`.
+    skipped: usize,
 }
 
 // SAFETY: a Buffer owns its memory exclusively, like a `Box<[u8]>`.
@@ -24,8 +43,19 @@ impl Buffer {
     pub fn try_zeroed(bytes: usize) -> Option<Buffer> {
         let layout = Self::layout(bytes)?;
         // SAFETY: the layout has a non-zero size.
-        let ptr = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(Buffer { ptr, bytes })
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let skipped = if layout.align() < ALIGN { base.align_offset(HUGE) } else { 0 };
+        // SAFETY: large memory has a huge page more than was asked for.
+        let ptr = unsafe { base.add(skipped) };
+        Some(Buffer { ptr, bytes, skipped })
+    }
+
+    /// The same for memory that is worked on again and again: in huge pages where the system gives them, which take long to get and
+    /// spare kernels that walk down columns a new page in every row.
+    pub(crate) fn try_workspace(bytes: usize) -> Option<Buffer> {
+        let made = Self::try_zeroed(bytes)?;
+        ask_for_huge_pages(made.ptr, bytes);
+        Some(made)
     }
 
     /// `bytes` zero bytes. Panics when the system has no memory left; sizes from files go through [`Buffer::try_zeroed`].
@@ -40,8 +70,12 @@ impl Buffer {
         b
     }
 
+    /// Large memory is aligned by hand: the system gives it zeroed, page by page as it is touched, but only at its own alignment.
     fn layout(bytes: usize) -> Option<Layout> {
-        Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok()
+        match bytes < 2 * HUGE {
+            true => Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok(),
+            false => Layout::from_size_align(bytes.checked_add(HUGE)?, 16).ok(),
+        }
     }
 
     /// Length in bytes.
@@ -92,8 +126,8 @@ impl Clone for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(layout) = Self::layout(self.bytes) {
-            // SAFETY: allocated with this very layout in `try_zeroed`.
-            unsafe { dealloc(self.ptr.as_ptr(), layout) }
+            // SAFETY: allocated with this very layout in `try_zeroed`, so many bytes before.
+            unsafe { dealloc(self.ptr.as_ptr().sub(self.skipped), layout) }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Loops over programs: a body repeated along an axis (scan), a body repeated while a condition holds.
 
 use crate::buffer::{ALIGN, Buffer};
-use crate::machine::{Io, Kernel, Program};
+use crate::machine::{Io, Kernel, Packing, Program};
 use crate::pool::Pool;
 use std::sync::Arc;
 
 /// A program as a part of another: where its parameters and results lie among its slots.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Part {
     /// The program; its slots are inputs and outputs, no state.
     pub program: Arc<Program>,
@@ -16,6 +16,8 @@ pub struct Part {
     pub results: Vec<usize>,
     /// Constants and their slots.
     pub constants: Vec<(usize, Arc<Buffer>)>,
+    /// Parameters that the program wants packed.
+    pub packings: Vec<(usize, Packing)>,
 }
 
 impl Part {
@@ -41,6 +43,11 @@ impl Part {
     /// Puts memory behind result `i`.
     fn write(&self, bases: &mut [*mut u8], i: usize, to: *mut u8) {
         bases[self.results[i] + 1] = to;
+    }
+
+    /// Bytes of all packed parameters.
+    fn packed(&self) -> usize {
+        self.packings.iter().map(|(_, p)| p.bytes().next_multiple_of(ALIGN)).sum()
     }
 
     /// Bytes of each parameter and each result.
@@ -83,7 +90,7 @@ impl Sides {
 
 /// A body repeated `length` times. Its parameters are constants, carried values, slices; its results the carried values and slices
 /// of the stacked results. Inputs of the step: constants, first carried values, stacked slices; outputs: last carried values, stacks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scan {
     body: Part,
     constants: usize,
@@ -110,7 +117,7 @@ impl Kernel for Scan {
     }
 
     fn scratch(&self) -> usize {
-        self.body.arena() + self.sides.bytes()
+        self.body.arena() + self.sides.bytes() + self.body.packed()
     }
 
     fn flops(&self) -> f64 {
@@ -131,6 +138,13 @@ impl Kernel for Scan {
         }
         let mut bases = self.body.bases(scratch);
         (0..c).for_each(|i| self.body.read(&mut bases, i, io.input_ptr(i)));
+        let mut packed = room.wrapping_add(self.sides.bytes());
+        for (i, packing) in &self.body.packings {
+            // SAFETY: the packing was made for this input; its memory follows the other scratch memory.
+            unsafe { packing.run(io.input_ptr(*i), packed, pool) };
+            self.body.read(&mut bases, *i, packed);
+            packed = packed.wrapping_add(packing.bytes().next_multiple_of(ALIGN));
+        }
         for turn in 0..self.length {
             let t = if self.reverse { self.length - 1 - turn } else { turn };
             for i in 0..k {
@@ -159,7 +173,7 @@ impl Kernel for Scan {
 }
 
 /// A body repeated while a condition on the carried values holds. Inputs: the first values; outputs: the last.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct While {
     condition: Part,
     body: Part,

@@ -16,13 +16,13 @@ mod weights;
 
 pub use element::conv_element;
 
-use crate::buffer::Buffer;
 use crate::chain::Chain;
 use crate::dtype::DType;
 use crate::gemm::Epilogue;
+use crate::gemm::drive::Team;
 use crate::gemm::micro::Kernels;
 use crate::isa::{Isa, isa};
-use crate::machine::{Io, Kernel};
+use crate::machine::{Io, Kernel, Packing};
 use crate::pool::Pool;
 use crate::with_element;
 use std::ops::Range;
@@ -306,15 +306,20 @@ impl Kernel for ConvKernel {
         self
     }
 
-    fn prepack(&mut self, input: usize, value: &Buffer) -> Option<Buffer> {
-        let [_, nw, _] = self.conv.extents();
-        if input != 1 || self.dtype != DType::F32 || self.packed.is_some() || value.as_slice::<f32>().len() < nw {
+    fn prepack(&mut self, input: usize) -> Option<Packing> {
+        if input != 1 || self.dtype != DType::F32 || self.packed.is_some() {
             return None;
         }
-        // SAFETY: the length was checked.
-        let packed = unsafe { problem::prepack(Kernels::of(isa()), &self.conv, value.as_ptr().cast()) }?;
-        self.packed = Some(packed.as_slice::<f32>().len());
-        Some(packed)
+        let kernels = Kernels::of(isa());
+        let length = problem::packed_len(kernels, &self.conv)?;
+        self.packed = Some(length);
+        let conv = self.conv.clone();
+        // SAFETY: a packing is given as much memory as it asks for.
+        let pack = move |w: *const u8, to: *mut u8, pool: Option<&Pool>| unsafe {
+            problem::prepack(kernels, &conv, w.cast(), to.cast(), Team(pool))
+        };
+        let [_, from, _] = self.conv.extents();
+        Some(Packing::new(from * size_of::<f32>(), length * size_of::<f32>(), Box::new(pack)))
     }
 
     fn scratch(&self) -> usize {

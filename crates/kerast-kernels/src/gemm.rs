@@ -20,11 +20,10 @@ mod portable;
 
 pub use element::gemm_element;
 
-use crate::buffer::Buffer;
 use crate::chain::Chain;
 use crate::dtype::DType;
 use crate::isa::{Isa, isa};
-use crate::machine::{Io, Kernel};
+use crate::machine::{Io, Kernel, Packing};
 use crate::pool::Pool;
 use crate::with_element;
 use micro::Kernels;
@@ -201,15 +200,20 @@ impl Kernel for GemmKernel {
         self
     }
 
-    fn prepack(&mut self, input: usize, value: &Buffer) -> Option<Buffer> {
-        let [_, nb, _] = self.gemm.extents();
-        if input != 1 || self.dtype != DType::F32 || self.packed.is_some() || value.as_slice::<f32>().len() < nb {
+    fn prepack(&mut self, input: usize) -> Option<Packing> {
+        if input != 1 || self.dtype != DType::F32 || self.packed.is_some() {
             return None;
         }
-        // SAFETY: the length was checked.
-        let packed = unsafe { drive::prepack(Kernels::of(isa()), &self.gemm, value.as_ptr().cast()) }?;
-        self.packed = Some(packed.as_slice::<f32>().len());
-        Some(packed)
+        let kernels = Kernels::of(isa());
+        let length = drive::packed_len(kernels, &self.gemm)?;
+        self.packed = Some(length);
+        let g = self.gemm.clone();
+        // SAFETY: a packing is given as much memory as it asks for.
+        let pack = move |b: *const u8, to: *mut u8, pool: Option<&Pool>| unsafe {
+            drive::prepack(kernels, &g, b.cast(), to.cast(), drive::Team(pool))
+        };
+        let [_, from, _] = self.gemm.extents();
+        Some(Packing::new(from * size_of::<f32>(), length * size_of::<f32>(), Box::new(pack)))
     }
 
     fn scratch(&self) -> usize {

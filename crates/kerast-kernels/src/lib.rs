@@ -8,6 +8,7 @@ pub mod chain;
 pub mod control;
 pub mod conv;
 pub mod copy;
+pub mod cross_entropy;
 mod denormals;
 pub mod dtype;
 pub mod gather;

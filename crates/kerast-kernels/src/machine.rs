@@ -39,10 +39,10 @@ pub trait Kernel: Send + Sync + fmt::Debug {
     fn flops(&self) -> f64 {
         0.0
     }
-    /// Input `input`, which holds this value in every run, in the order in which the kernel reads it best; `None` if it is best as it is.
-    /// From then on the kernel expects what was returned in place of the input.
-    fn prepack(&mut self, input: usize, value: &Buffer) -> Option<Buffer> {
-        let _ = (input, value);
+    /// How input `input`, which stays the same for many runs, is brought into the order in which the kernel reads it best; `None` if it
+    /// is best as it is. From then on the kernel expects what the packing made in place of the input.
+    fn prepack(&mut self, input: usize) -> Option<Packing> {
+        let _ = input;
         None
     }
     /// Whether this kernel can apply an element-wise chain to its only result, block by block while it is in cache.
@@ -52,6 +52,47 @@ pub trait Kernel: Send + Sync + fmt::Debug {
     /// This kernel with a chain behind it. Only called when [`Kernel::fuses`].
     fn fuse(self: Box<Self>, chain: Chain) -> Box<dyn Kernel> {
         unreachable!("{} takes no chain: {chain:?}", self.name())
+    }
+}
+
+type Pack = dyn Fn(*const u8, *mut u8, Option<&Pool>) + Send + Sync;
+
+/// A change of order of an input; see [`Kernel::prepack`].
+pub struct Packing {
+    from: usize,
+    to: usize,
+    pack: Box<Pack>,
+}
+
+impl Packing {
+    /// `pack` reads at most `from` bytes and writes `to` bytes.
+    pub(crate) fn new(from: usize, to: usize, pack: Box<Pack>) -> Packing {
+        Packing { from, to, pack }
+    }
+
+    /// Bytes of the packed value.
+    pub fn bytes(&self) -> usize {
+        self.to
+    }
+
+    /// The packed value; `None` if there is no memory for it.
+    pub fn apply(&self, value: &Buffer) -> Option<Buffer> {
+        assert!(value.len() >= self.from, "{} bytes to pack, {} are needed", value.len(), self.from);
+        let packed = Buffer::try_zeroed(self.to)?;
+        (self.pack)(value.as_ptr(), packed.as_ptr(), None);
+        Some(packed)
+    }
+
+    /// # Safety
+    /// `from` is readable for as many bytes as the input has, `to` is writable for [`Packing::bytes`].
+    pub(crate) unsafe fn run(&self, from: *const u8, to: *mut u8, pool: &Pool) {
+        (self.pack)(from, to, Some(pool));
+    }
+}
+
+impl fmt::Debug for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packing({} bytes)", self.to)
     }
 }
 
@@ -321,7 +362,7 @@ enum Bound {
 impl Session {
     /// A session with zeroed memory: inputs and outputs of its own, state still to be [`Session::put`].
     pub fn new(program: Arc<Program>, pool: Arc<Pool>) -> Option<Session> {
-        let arena = Buffer::try_zeroed(program.arena)?;
+        let arena = Buffer::try_workspace(program.arena)?;
         let mut s = Session { pool, arena, bound: vec![], bases: vec![], times: None, program };
         s.bases.push(s.arena.as_ptr());
         for slot in &s.program.slots {

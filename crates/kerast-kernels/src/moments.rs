@@ -165,6 +165,10 @@ fn sums<T: Real>(x: &[T], out: &mut [T], centre: Option<&[T]>) {
     if inner >= WIDE {
         return columns(x, out, centre);
     }
+    if inner == 1 {
+        out[0] = line(x, centre.map(|c| c[0]));
+        return;
+    }
     let times = WIDE / inner;
     let wide = times * inner;
     let (mut sum, mut centres) = ([T::default(); WIDE], [T::default(); WIDE]);
@@ -177,6 +181,26 @@ fn sums<T: Real>(x: &[T], out: &mut [T], centre: Option<&[T]>) {
     for part in sum[..wide].chunks_exact(inner) {
         out.iter_mut().zip(part).for_each(|(o, p)| *o += *p);
     }
+}
+
+/// The same of a single column: lanes side by side, joined by halves.
+#[inline(always)]
+fn line<T: Real>(x: &[T], centre: Option<T>) -> T {
+    const LANES: usize = 64;
+    let mut sum = [T::default(); LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    let square = |v: T, c: T| (v - c) * (v - c);
+    match centre {
+        None => chunks.for_each(|v| (0..LANES).for_each(|i| sum[i] += v[i])),
+        Some(c) => chunks.for_each(|v| (0..LANES).for_each(|i| sum[i] += square(v[i], c))),
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        (0..half).for_each(|i| sum[i] += sum[i + half]);
+        half /= 2;
+    }
+    rest.iter().fold(sum[0], |s, &v| s + centre.map_or(v, |c| square(v, c)))
 }
 
 /// The same with the columns as they are.

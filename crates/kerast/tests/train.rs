@@ -1,6 +1,13 @@
 //! Training as a user sees it: the same bits on any number of threads, deep nets, models that come back from files.
 
 use kerast::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The seed belongs to the whole process: tests that set it wait for each other.
+fn alone() -> MutexGuard<'static, ()> {
+    static SEED: Mutex<()> = Mutex::new(());
+    SEED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Numbers that look random and are the same everywhere.
 fn noise(n: usize, seed: u32) -> Vec<f32> {
@@ -33,6 +40,7 @@ fn trained(make: impl Fn() -> Model, x: &Tensor, threads: usize) -> (Vec<Vec<u8>
 }
 
 fn same_bits(make: impl Fn() -> Model, x: &Tensor) {
+    let _alone = alone();
     let one = trained(&make, x, 1);
     assert_eq!(one.1.len(), 6);
     assert!(one.1.iter().all(|v| v.is_finite()));
@@ -285,6 +293,7 @@ fn a_predictor_serves_many_threads_what_predict_says() {
 /// A training that is cut again and again, each time by dropping everything, ends with the bits of one that never was.
 #[test]
 fn a_run_that_was_cut_goes_on_with_the_same_bits() {
+    let _alone = alone();
     let folder = std::env::temp_dir().join(format!("kerast-backup-{}", std::process::id()));
     let log = folder.join("log.csv");
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,6 +1,7 @@
 //! Softmax and its logarithm, shifted by the maximum so that nothing overflows.
 
 use crate::ir::var::Var;
+use crate::ops::CrossEntropy;
 
 impl Var {
     /// `e^x / Σ e^x` along one axis.
@@ -15,6 +16,15 @@ impl Var {
     pub fn log_softmax(&self, axis: usize) -> Var {
         let x = self.shifted(axis);
         &x - x.exp().keep(axis, |v| v.reduce_sum(&[axis])).log()
+    }
+
+    /// `ln Σ e^x - x[class]` along the last axis of f32, which disappears; 0 where there is no such class. The classes are i32.
+    #[track_caller]
+    pub fn sparse_cross_entropy(&self, classes: &Var) -> Var {
+        let rows = classes.ty().len();
+        let x = self.reshape(&[rows, self.shape().last().copied().unwrap_or(0)]);
+        let made = x.trace().push_many(CrossEntropy.into(), &[&x, &classes.reshape(&[rows])], x.ty(), 3);
+        made[0].reshape(classes.shape())
     }
 
     /// `ln Σ e^x` along one axis, which disappears.

@@ -10,6 +10,7 @@ mod convert;
 mod convolution;
 mod convolution_grad;
 mod convolution_samples;
+mod cross_entropy;
 mod cumulative;
 mod dot_general;
 mod dynamic_slice;
@@ -40,6 +41,7 @@ pub use concatenate::Concatenate;
 pub use constant::{Constant, Iota, Parameter};
 pub use convert::Convert;
 pub use convolution::{ConvAxes, ConvDim, Convolution, same_padding};
+pub use cross_entropy::CrossEntropy;
 pub use cumulative::Cumulative;
 pub use dot_general::DotGeneral;
 pub(crate) use dot_general::free;
@@ -122,6 +124,8 @@ ops! {
     Cumulative(Cumulative),
     /// Mean and variance.
     Moments(Moments),
+    /// Cross-entropy of logits with class numbers.
+    CrossEntropy(CrossEntropy),
     /// Convolution.
     Convolution(Convolution),
     /// Reductions over windows.

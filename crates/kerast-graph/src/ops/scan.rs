@@ -73,7 +73,7 @@ impl OpRule for Scan {
     }
 
     fn cpu(&self, _: &[&Type], _: &[&Type]) -> Cpu {
-        match cpu::part(&self.body) {
+        match cpu::part(&self.body, self.constants) {
             Ok(p) => {
                 Cpu::Kernel(Box::new(control::Scan::new(p, self.constants, self.carries, self.length, self.reverse)))
             }
@@ -285,7 +285,8 @@ impl<'a> Backward<'a> {
         let mut emitted: Vec<ValueId> = vec![];
         for c in &plan {
             for v in c.operands(&self.joint).into_iter().filter(|v| v.index() >= self.forward) {
-                if !emitted.contains(&v) {
+                let known = slices.iter().any(|&i| self.gradients[i] == Some(v));
+                if !known && !emitted.contains(&v) {
                     emitted.push(v);
                     results.push(get(v));
                 }
@@ -310,6 +311,9 @@ impl<'a> Backward<'a> {
         let stack_of = |v: ValueId| -> Option<Var> {
             if let Some(p) = emitted.iter().position(|e| *e == v) {
                 return Some(back[carries + slices.len() + p].clone());
+            }
+            if let Some(p) = slices.iter().position(|&i| self.gradients[i] == Some(v)) {
+                return Some(back[carries + p].clone());
             }
             known.iter().find(|(k, _)| *k == v).map(|(_, k)| match *k {
                 Known::Parameter(i) => cx.operands[i].clone(),

@@ -48,7 +48,7 @@ impl OpRule for While {
     }
 
     fn cpu(&self, _: &[&Type], _: &[&Type]) -> Cpu {
-        match (cpu::part(&self.condition), cpu::part(&self.body)) {
+        match (cpu::part(&self.condition, 0), cpu::part(&self.body, 0)) {
             (Ok(c), Ok(b)) => Cpu::Kernel(Box::new(control::While::new(c, b))),
             (Err(e), _) | (_, Err(e)) => Cpu::Failed(e),
         }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
-use crate::ops::{Binary, BinaryKind, BroadcastInDim, Reshape, Transpose};
+use crate::ops::{Binary, BinaryKind, BroadcastInDim, Concatenate, Pad, Reshape, Transpose};
 
 pub(super) fn simplify(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|out, _, node, operands| match rule(out, node, operands)? {
@@ -14,7 +14,10 @@ pub(super) fn simplify(graph: &Graph) -> Result<Graph> {
 
 fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
     Ok(match &node.op {
-        Op::Binary(Binary(kind)) => arithmetic(out, *kind, x),
+        Op::Binary(Binary(kind)) => match arithmetic(out, *kind, x) {
+            None if *kind == BinaryKind::Add => joined_pads(out, node, x)?,
+            found => found,
+        },
         // reshape(reshape(a)) = reshape(a); reshape to the same shape = a
         Op::Reshape(Reshape(shape)) => {
             if out.ty(x[0]).shape == *shape {
@@ -116,6 +119,45 @@ fn arithmetic(out: &Graph, kind: BinaryKind, x: &[ValueId]) -> Option<ValueId> {
         BinaryKind::Multiply if a == Some(1.0) => Some(x[1]),
         _ => None,
     }
+}
+
+/// pad(a) + pad(b) + … = concatenate(a, b, …) where the paddings are zeros and the parts fill the axis: the gradient of slices.
+fn joined_pads(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
+    let mut open = x.to_vec();
+    let mut parts: Vec<(usize, usize, ValueId)> = vec![];
+    while let Some(v) = open.pop() {
+        let inner = &out.nodes()[out.node_of(v)];
+        match &inner.op {
+            Op::Binary(Binary(BinaryKind::Add)) => open.extend(&inner.operands),
+            Op::Pad(p) if constant(out, inner.operands[1]) == Some(0.0) => match padded_axis(p) {
+                Some(axis) => parts.push((axis, p.low[axis] as usize, inner.operands[0])),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        }
+    }
+    parts.sort_by_key(|p| p.1);
+    let axis = parts[0].0;
+    let mut end = 0;
+    for (a, low, v) in &parts {
+        if *a != axis || *low != end {
+            return Ok(None);
+        }
+        end += out.ty(*v).shape[axis];
+    }
+    if end != out.ty(x[0]).shape[axis] {
+        return Ok(None);
+    }
+    let operands: Vec<ValueId> = parts.iter().map(|p| p.2).collect();
+    Ok(Some(out.push(Concatenate(axis).into(), &operands, node.scope)?[0]))
+}
+
+/// The one axis that is padded, if it only grows at its ends.
+fn padded_axis(p: &Pad) -> Option<usize> {
+    let grows = |a: usize| p.low[a] != 0 || p.high[a] != 0;
+    let mut axes = (0..p.low.len()).filter(|&a| grows(a));
+    let axis = axes.next().filter(|_| axes.next().is_none() && p.interior.iter().all(|&n| n == 0))?;
+    (p.low[axis] >= 0 && p.high[axis] >= 0).then_some(axis)
 }
 
 /// The value of a constant that is the same everywhere.

@@ -7,7 +7,6 @@
 use super::cut::Cut;
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
-use crate::buffer::Buffer;
 use crate::gemm::drive::{self, Shared, Team};
 use crate::gemm::micro::{Kernels, Segment, Tile, even};
 use crate::gemm::pack::{Panel, pack};
@@ -46,21 +45,11 @@ fn gathers(kernels: &Kernels, p: &Problem) -> Option<usize> {
     p.even_output().filter(|_| narrow && p.y_channel == 1)
 }
 
-/// The weights packed for good.
-///
-/// # Safety
-/// As for [`super::problem::prepack`].
-pub(super) unsafe fn prepack(kernels: &Kernels, p: &Problem, o: Operands) -> Option<Buffer> {
-    if gathers(kernels, p).is_some() {
-        return None;
-    }
-    let packed = Buffer::try_zeroed(packed_len(kernels, p) * size_of::<f32>())?;
-    // SAFETY: the buffer holds all panels.
-    unsafe { pack_weights(kernels, p, o, Shared(packed.as_ptr().cast()), Team(None)) };
-    Some(packed)
+/// Elements of all packed panels, if they are read in that order.
+pub(super) fn prepacked_len(kernels: &Kernels, p: &Problem) -> Option<usize> {
+    gathers(kernels, p).is_none().then(|| packed_len(kernels, p))
 }
 
-/// Elements of all packed panels.
 fn packed_len(kernels: &Kernels, p: &Problem) -> usize {
     p.outputs.next_multiple_of(kernels.columns) * p.taps() * p.inputs
 }
@@ -98,7 +87,11 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
     });
 }
 
-unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
+/// Packs all panels.
+///
+/// # Safety
+/// `o.w` is readable as the problem says, `packed` is writable for [`packed_len`].
+pub(super) unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
     let [d, h, w] = p.axes;
     let (wide, taps) = (kernels.columns, p.taps());
     let pieces = p.outputs.div_ceil(wide) * taps;

@@ -2,8 +2,7 @@
 //! phase, groups into convolutions of their own.
 
 use super::{Conv, Dim, depthwise, forward, weights};
-use crate::buffer::Buffer;
-use crate::gemm::drive::Team;
+use crate::gemm::drive::{Shared, Team};
 use crate::gemm::micro::{Kernels, even};
 use crate::gemm::{Epilogue, Gemm, Strides, drive};
 use crate::pool::Pool;
@@ -175,12 +174,9 @@ pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool
     }
 }
 
-/// The weights in the order in which [`solve`] reads them, if it would otherwise have to bring them into that order every
-/// time.
-///
-/// # Safety
-/// `w` is readable for [`Conv::extents`] elements.
-pub(super) unsafe fn prepack(kernels: &Kernels, c: &Conv, w: *const f32) -> Option<Buffer> {
+/// Elements of the weights in the order in which [`solve`] reads them, if it would otherwise have to bring them into that order
+/// every time.
+pub(super) fn packed_len(kernels: &Kernels, c: &Conv) -> Option<usize> {
     let phases = phases(c);
     let [phase] = &phases[..] else { return None };
     let nothing = c.pixels() == 0 || c.out_channels == 0 || c.in_channels == 0;
@@ -188,13 +184,29 @@ pub(super) unsafe fn prepack(kernels: &Kernels, c: &Conv, w: *const f32) -> Opti
         return None;
     }
     let p = problem(c, phase);
-    let o = Operands { x: std::ptr::null(), w: w.wrapping_offset(phase.w), y: std::ptr::null_mut(), packed: false };
+    match p.as_product() {
+        Some(g) => drive::packed_len(kernels, &g),
+        None if p.sums_over_positions() => None,
+        None => forward::prepacked_len(kernels, &p),
+    }
+}
+
+/// Brings the weights into that order.
+///
+/// # Safety
+/// There is a [`packed_len`], for which `packed` is writable; `w` is readable for [`Conv::extents`] elements.
+pub(super) unsafe fn prepack(kernels: &Kernels, c: &Conv, w: *const f32, packed: *mut f32, team: Team<'_>) {
+    let phase = &phases(c)[0];
+    let p = problem(c, phase);
+    let w = w.wrapping_offset(phase.w);
     // SAFETY: passed on.
     unsafe {
         match p.as_product() {
-            Some(g) => drive::prepack(kernels, &g, o.w),
-            None if p.sums_over_positions() => None,
-            None => forward::prepack(kernels, &p, o),
+            Some(g) => drive::prepack(kernels, &g, w, packed, team),
+            None => {
+                let o = Operands { x: std::ptr::null(), w, y: std::ptr::null_mut(), packed: false };
+                forward::pack_weights(kernels, &p, o, Shared(packed), team);
+            }
         }
     }
 }

@@ -6,7 +6,6 @@
 use super::micro::{Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
 use super::{Epilogue, Gemm, vector};
-use crate::buffer::Buffer;
 use crate::pool::Pool;
 use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
 use std::ops::Range;
@@ -29,7 +28,7 @@ const RESULT_BLOCK: usize = 96 * 1024;
 /// Columns of a block at least when an epilogue works on it row by row.
 const RUN: usize = 256;
 /// Rows of A up to which reading B in place beats packing it.
-const RIGHT_ROWS: usize = 256;
+const RIGHT_ROWS: usize = 192;
 
 /// The three matrices.
 #[derive(Clone, Copy)]
@@ -132,21 +131,23 @@ fn merged(g: &Gemm) -> Gemm {
     g
 }
 
-/// B in the order in which products read it, if they would otherwise have to bring it into that order every time.
+/// Elements of B in the order in which products read it, if they would otherwise have to bring it into that order every time.
+pub(crate) fn packed_len(kernels: &Kernels, g: &Gemm) -> Option<usize> {
+    let g = merged(g);
+    let packs = g.batch == 1 && g.m >= 2 && g.n >= 2 && g.k > 0 && parts(kernels, &g) < 2;
+    packs.then(|| g.n.next_multiple_of(kernels.columns) * g.k)
+}
+
+/// Brings B into that order.
 ///
 /// # Safety
-/// `b` is readable for [`Gemm::extents`] elements.
-pub(crate) unsafe fn prepack(kernels: &Kernels, g: &Gemm, b: *const f32) -> Option<Buffer> {
+/// `b` is readable for [`Gemm::extents`] elements, `packed` is writable for [`packed_len`].
+pub(crate) unsafe fn prepack(kernels: &Kernels, g: &Gemm, b: *const f32, packed: *mut f32, team: Team<'_>) {
     let g = merged(g);
-    if g.batch != 1 || g.m < 2 || g.n < 2 || g.k == 0 || parts(kernels, &g) > 1 {
-        return None;
-    }
-    let panels = g.n.div_ceil(kernels.columns);
-    let packed = Buffer::try_zeroed(panels * kernels.columns * g.k * size_of::<f32>())?;
     let o = Operands { a: std::ptr::null(), b, c: std::ptr::null_mut() };
-    // SAFETY: B is as long as demanded; the buffer holds all panels.
-    unsafe { Plan::new(kernels, &g, 1, false).pack_right(o, Shared(packed.as_ptr().cast()), 0..panels, Team(None)) };
-    Some(packed)
+    let panels = 0..g.n.div_ceil(kernels.columns);
+    // SAFETY: passed on.
+    unsafe { Plan::new(kernels, &g, 1, false).pack_right(o, Shared(packed), panels, team) };
 }
 
 /// The product with what [`prepack`] made in place of B.

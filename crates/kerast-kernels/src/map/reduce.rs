@@ -33,7 +33,7 @@ impl Geometry {
 
     /// Into how many chunks the middle is cut: 1 unless the reduction is long and there are few of them.
     pub(crate) fn chunks(&self) -> usize {
-        const LONG: usize = 32 * 1024;
+        const LONG: usize = 8 * 1024;
         let work = self.middle * self.inner;
         if self.outer >= 8 || work < 2 * LONG || self.middle < 2 {
             return 1;

@@ -56,7 +56,13 @@ impl Sketch {
 
     fn part(self, parameters: &[usize], results: &[usize], constants: Vec<(usize, Arc<Buffer>)>) -> Part {
         let program = Program::new(self.arena, self.slots, self.steps).expect("a valid program");
-        Part { program: Arc::new(program), parameters: parameters.to_vec(), results: results.to_vec(), constants }
+        Part {
+            program: Arc::new(program),
+            parameters: parameters.to_vec(),
+            results: results.to_vec(),
+            constants,
+            packings: vec![],
+        }
     }
 }
 

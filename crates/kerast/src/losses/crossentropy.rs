@@ -145,10 +145,14 @@ impl LossRule for SparseCategoricalCrossentropy {
     fn call(&self, y_true: &Var, y_pred: &Var) -> Result<Var> {
         let axis = place(y_pred, self.axis);
         let labels = class_numbers(y_true, y_pred, axis)?.convert(DType::I32);
-        let index = y_pred.trace().iota(&Type::new(DType::I32, y_pred.shape()), axis);
-        let hit = labels.expand_dims(axis).equal(&index);
-        let zero = y_pred.full_like(0.0);
-        let loss = hit.select(&log_probabilities(y_pred, self.from_logits, axis), &zero).reduce_sum(&[axis]).neg();
+        let loss = if self.from_logits && axis + 1 == y_pred.rank() && y_pred.dtype() == DType::F32 {
+            y_pred.sparse_cross_entropy(&labels)
+        } else {
+            let index = y_pred.trace().iota(&Type::new(DType::I32, y_pred.shape()), axis);
+            let hit = labels.expand_dims(axis).equal(&index);
+            let zero = y_pred.full_like(0.0);
+            hit.select(&log_probabilities(y_pred, self.from_logits, axis), &zero).reduce_sum(&[axis]).neg()
+        };
         Ok(match self.ignore_class {
             Some(c) => labels.eq(c as f64).select(&loss.full_like(0.0), &loss),
             None => loss,

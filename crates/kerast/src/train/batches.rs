@@ -81,8 +81,8 @@ fn fit_rank(t: Tensor, rank: usize) -> Tensor {
 
 fn refuse_nan(t: &Tensor, name: &str) -> Result<()> {
     let first = match t.dtype() {
-        DType::F32 => t.as_slice::<f32>().and_then(|v| v.iter().position(|x| x.is_nan())),
-        DType::F64 => t.as_slice::<f64>().and_then(|v| v.iter().position(|x| x.is_nan())),
+        DType::F32 => t.as_slice::<f32>().and_then(|v| first(v, |x| x.is_nan())),
+        DType::F64 => t.as_slice::<f64>().and_then(|v| first(v, |x| x.is_nan())),
         _ => None,
     };
     match first {
@@ -94,6 +94,14 @@ fn refuse_nan(t: &Tensor, name: &str) -> Result<()> {
                 .repair("fill or drop the missing values before training"))
         }
     }
+}
+
+/// The first value that is so. Blocks are looked at whole, which vectors do, before the one is searched that has it.
+fn first<T: Copy>(values: &[T], is: impl Fn(T) -> bool) -> Option<usize> {
+    const BLOCK: usize = 1024;
+    let block = values.chunks(BLOCK).position(|b| b.iter().fold(false, |any, x| any | is(*x)))?;
+    let from = block * BLOCK;
+    values[from..].iter().position(|x| is(*x)).map(|i| from + i)
 }
 
 fn same_length(arrays: &[Tensor], names: &[String]) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::ir::types::strides;
 use crate::ops::Constant;
 use crate::tensor::Tensor;
 use kerast_kernels::chain::Chain;
-use kerast_kernels::machine::Kernel;
+use kerast_kernels::machine::{Kernel, Packing};
 use kerast_kernels::map::{Access, MapBuilder, Reg, Scalar};
 use std::collections::HashMap;
 
@@ -27,19 +27,29 @@ pub(super) fn jobs(graph: &Graph, mut units: Units) -> Vec<Job> {
     (0..units.units.len()).map(|u| job(graph, &mut units, u, &read)).collect()
 }
 
-/// Gives kernels the constants that they read in the order in which they read them best.
-pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job]) -> Result<()> {
+/// Gives kernels what stays the same in the order in which they read it best: constants, for good, and the first `fixed` parameters,
+/// if nobody else reads them, as their [`Packing`].
+pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job], fixed: usize) -> Result<Vec<(usize, Packing)>> {
+    let mut packings = vec![];
+    let fixed: Vec<ValueId> = graph.parameters()[..fixed].to_vec();
+    let all: Vec<ValueId> = jobs.iter().flat_map(|j| &j.inputs).chain(&graph.results).copied().collect();
     for job in jobs {
         for (i, v) in job.inputs.iter_mut().enumerate() {
-            let Op::Constant(Constant(value)) = graph.op_of(*v) else { continue };
-            if let Some(packed) = job.kernel.prepack(i, value.buffer()) {
-                let len = packed.len() / value.dtype().size();
-                let value = Constant(Tensor::from_buffer(value.dtype(), &[len], packed)?);
-                *v = graph.push(value.into(), &[], 0)?[0];
+            if let Op::Constant(Constant(value)) = graph.op_of(*v) {
+                if let Some(packed) = job.kernel.prepack(i).and_then(|p| p.apply(value.buffer())) {
+                    let len = packed.len() / value.dtype().size();
+                    let value = Constant(Tensor::from_buffer(value.dtype(), &[len], packed)?);
+                    *v = graph.push(value.into(), &[], 0)?[0];
+                }
+            } else if let Some(parameter) = fixed.iter().position(|f| f == v)
+                && all.iter().filter(|r| *r == v).count() == 1
+                && let Some(packing) = job.kernel.prepack(i)
+            {
+                packings.push((parameter, packing));
             }
         }
     }
-    Ok(())
+    Ok(packings)
 }
 
 /// Which stored values are read by another unit or returned.

@@ -6,7 +6,7 @@ use crate::ir::graph::{Graph, ValueId};
 use crate::ir::op::Op;
 use crate::tensor::Tensor;
 use kerast_kernels::buffer::ALIGN;
-use kerast_kernels::machine::{Place, Role, Slot};
+use kerast_kernels::machine::{Packing, Place, Role, Slot};
 
 /// The memory of a program.
 #[derive(Debug, Default)]
@@ -29,10 +29,16 @@ pub(super) struct Memory {
     pub(super) arena: usize,
 }
 
-/// Plans the memory of a list of jobs. `results` are the stored values that the graph returns.
-pub(super) fn plan(graph: &Graph, jobs: &[Job], results: &[ValueId], donations: &[Donation]) -> Memory {
+/// Plans the memory of a list of jobs. `results` are the stored values that the graph returns; `packings` change the size of parameters.
+pub(super) fn plan(
+    graph: &Graph,
+    jobs: &[Job],
+    results: &[ValueId],
+    donations: &[Donation],
+    packings: &[(usize, Packing)],
+) -> Memory {
     let mut p = Planner::new(graph, jobs, results);
-    p.bind(donations);
+    p.bind(donations, packings);
     p.place_results(results, donations);
     (0..jobs.len()).for_each(|j| p.job(j));
     p.memory.arena = p.arena.end;
@@ -80,11 +86,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Parameters and constants.
-    fn bind(&mut self, donations: &[Donation]) {
+    fn bind(&mut self, donations: &[Donation], packings: &[(usize, Packing)]) {
         for (i, &v) in self.graph.parameters().iter().enumerate() {
             let donated = donations.iter().any(|d| d.parameter == i);
             let role = if donated { Role::State } else { Role::Input };
-            let slot = self.slot(self.graph.ty(v).bytes(), role);
+            let packed = packings.iter().find(|(p, _)| *p == i).map(|(_, p)| p.bytes());
+            let slot = self.slot(packed.unwrap_or(self.graph.ty(v).bytes()), role);
             self.memory.parameters.push(slot);
             self.memory.places[v.index()] = Some(self.whole(slot));
         }

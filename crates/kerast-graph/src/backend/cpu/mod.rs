@@ -17,18 +17,23 @@ use crate::passes;
 use crate::tensor::Tensor;
 use jobs::Job;
 use kerast_kernels::control::Part;
-use kerast_kernels::machine::{Place, Program, Step};
+use kerast_kernels::machine::{Packing, Place, Program, Step};
 use kerast_kernels::map::{Access, MapBuilder};
 use std::sync::Arc;
 
 /// Compiles a graph. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
 pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
+    Ok(compile_with(graph, donations, 0)?.0)
+}
+
+/// The same for a graph whose first `fixed` parameters stay the same for many runs; with those that the program wants packed.
+fn compile_with(graph: &Graph, donations: &[Donation], fixed: usize) -> Result<(Executable, Vec<(usize, Packing)>)> {
     let mut graph = passes::run(graph)?;
     let units = order::schedule(&graph, units::partition(&graph)?)?;
     let results: Vec<ValueId> = graph.results.iter().map(|&v| units.root(&graph, v)).collect();
     let mut jobs = jobs::jobs(&graph, units);
-    jobs::prepack(&mut graph, &mut jobs)?;
-    let mut memory = memory::plan(&graph, &jobs, &results, donations);
+    let packings = jobs::prepack(&mut graph, &mut jobs, fixed)?;
+    let mut memory = memory::plan(&graph, &jobs, &results, donations, &packings);
     let copies = std::mem::take(&mut memory.copies);
     let mut steps = vec![];
     for (job, scratch) in jobs.into_iter().zip(&memory.scratch) {
@@ -62,7 +67,7 @@ pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
         donations: donations.to_vec(),
     };
     passes::dump("plan", || executable.dump());
-    Ok(executable)
+    Ok((executable, packings))
 }
 
 fn place(places: &[Option<Place>], v: ValueId) -> Result<Place> {
@@ -74,10 +79,11 @@ fn step(job: Job, scratch: Place, places: &[Option<Place>]) -> Result<Step> {
     Ok(Step { inputs: all(&job.inputs)?, outputs: all(&job.outputs)?, kernel: job.kernel, scratch, label: job.label })
 }
 
-/// A nested graph as a part of a kernel.
-pub(crate) fn part(graph: &Graph) -> Result<Part> {
-    let e = compile(graph, &[])?;
+/// A nested graph as a part of a kernel that runs it many times with the same first `fixed` parameters.
+pub(crate) fn part(graph: &Graph, fixed: usize) -> Result<Part> {
+    let (e, packings) = compile_with(graph, &[], fixed)?;
     Ok(Part {
+        packings,
         parameters: e.parameters.iter().map(|p| p.0).collect(),
         results: e.results.iter().map(|r| r.0).collect(),
         constants: e.constants.iter().map(|(s, t)| (*s, t.buffer().clone())).collect(),
