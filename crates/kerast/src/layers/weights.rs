@@ -39,6 +39,12 @@ impl WeightSpec {
         self
     }
 
+    /// Of another element type than the layer's weights.
+    pub fn of_type(&mut self, dtype: DType) -> &mut Self {
+        self.dtype = dtype;
+        self
+    }
+
     /// With a penalty.
     pub fn regularizer(&mut self, r: &Option<Regularizer>) -> &mut Self {
         self.regularizer = r.clone();

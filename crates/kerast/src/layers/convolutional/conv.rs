@@ -12,14 +12,14 @@ use kerast_graph::Var;
 use kerast_graph::ops::{ConvAxes, ConvDim, Convolution};
 
 /// What the convolutions share.
-pub(super) struct Shared<'a> {
-    pub(super) filters: usize,
-    pub(super) kernel: &'a [usize],
-    pub(super) strides: &'a [usize],
-    pub(super) padding: &'static str,
-    pub(super) dilation: &'a [usize],
-    pub(super) groups: usize,
-    pub(super) last: bool,
+pub(in crate::layers) struct Shared<'a> {
+    pub(in crate::layers) filters: usize,
+    pub(in crate::layers) kernel: &'a [usize],
+    pub(in crate::layers) strides: &'a [usize],
+    pub(in crate::layers) padding: &'static str,
+    pub(in crate::layers) dilation: &'a [usize],
+    pub(in crate::layers) groups: usize,
+    pub(in crate::layers) last: bool,
 }
 
 impl Shared<'_> {
@@ -28,7 +28,7 @@ impl Shared<'_> {
     }
 
     /// Refuses arguments and shapes that cannot be; gives the number of input channels.
-    fn check(&self, input: &Shape) -> Result<usize> {
+    pub(in crate::layers) fn check(&self, input: &Shape) -> Result<usize> {
         let spatial = ["length", "height, width", "depth, height, width"][self.rank() - 1];
         let layout =
             if self.last { format!("batch, {spatial}, channels") } else { format!("batch, channels, {spatial}") };
@@ -58,7 +58,21 @@ impl Shared<'_> {
         Ok(channels)
     }
 
-    pub(super) fn call(&self, x: &Var, kernel: &Var) -> Result<Var> {
+    /// The number of places of the window along each spatial axis of an input, whose lengths must be known.
+    pub(in crate::layers) fn places(&self, input: &Shape) -> Result<Vec<usize>> {
+        let first = if self.last { 1 } else { 2 };
+        let along = |i: usize| {
+            let n = known(input, first + i, "every spatial axis")?;
+            let window = (self.kernel[i] - 1) * self.dilation[i] + 1;
+            Ok(match self.padding {
+                "valid" => (n + 1).saturating_sub(window).div_ceil(self.strides[i]),
+                _ => n.div_ceil(self.strides[i]),
+            })
+        };
+        (0..self.rank()).map(along).collect()
+    }
+
+    pub(in crate::layers) fn call(&self, x: &Var, kernel: &Var) -> Result<Var> {
         let n = self.rank();
         let axes = if self.last { ConvAxes::channels_last(n) } else { ConvAxes::channels_first(n) };
         let channels = x.shape()[axes.feature];
@@ -102,7 +116,7 @@ impl Shared<'_> {
 }
 
 /// Adds a bias of one number per channel.
-pub(crate) fn add_bias(y: &Var, bias: &Var, last: bool) -> Var {
+pub(in crate::layers) fn add_bias(y: &Var, bias: &Var, last: bool) -> Var {
     let axis = if last { y.rank() - 1 } else { 1 };
     y + bias.broadcast_in_dim(y.shape(), &[axis])
 }

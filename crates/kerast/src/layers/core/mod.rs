@@ -2,6 +2,7 @@
 
 mod dense;
 mod dropout;
+mod einsum_dense;
 mod embedding;
 mod input;
 mod lambda;
@@ -12,6 +13,7 @@ mod simple;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub(crate) use dropout::keep_mask;
+pub use einsum_dense::EinsumDense;
 pub use embedding::Embedding;
 pub use input::Input;
 pub use lambda::{Lambda, register_function};

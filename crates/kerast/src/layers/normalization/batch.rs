@@ -53,7 +53,7 @@ layer! {
 }
 
 /// An axis counted from either end, which must exist and not be the batch.
-pub(super) fn place(axis: i64, rank: usize) -> Result<usize> {
+pub(in crate::layers) fn place(axis: i64, rank: usize) -> Result<usize> {
     let a = if axis < 0 { axis + rank as i64 } else { axis };
     match usize::try_from(a) {
         Ok(a) if a < rank => Ok(a),

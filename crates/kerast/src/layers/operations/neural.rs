@@ -3,6 +3,7 @@
 use super::{Given, axis, operations};
 use crate::activations::Activation;
 use crate::config::{Json, Object, make};
+use crate::layers::einsum::Einsum;
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::Var;
 use serde_json::Value;
@@ -117,37 +118,13 @@ fn matmul(g: &Given<'_>) -> Result<Var> {
     Ok(x.matmul(&y))
 }
 
-/// `"bij,bkj->bik"`: two operands, each letter once in an operand.
 fn einsum(g: &Given<'_>) -> Result<Var> {
-    let subscripts = g.setting("subscripts", usize::MAX).and_then(Value::as_str).unwrap_or("").replace(' ', "");
-    let unfit = || {
-        Error::new(
-            ErrorKind::Unsupported,
-            "einsum takes two operands with a written result and each letter once in an operand",
-        )
-        .received(subscripts.clone())
-    };
-    let (from, to) = subscripts.split_once("->").ok_or_else(unfit)?;
-    let (left, right) = from.split_once(',').ok_or_else(unfit)?;
-    let [x, y] = g.inputs() else { return Err(unfit()) };
-    let letters = |s: &str| s.chars().collect::<Vec<char>>();
-    let (l, r, t) = (letters(left), letters(right), letters(to));
-    let once = |v: &[char]| v.iter().enumerate().all(|(i, c)| c.is_ascii_alphabetic() && !v[..i].contains(c));
-    if ![&l, &r, &t].into_iter().all(|v| once(v)) || l.len() != x.rank() || r.len() != y.rank() {
-        return Err(unfit());
+    let subscripts = g.setting("subscripts", usize::MAX).and_then(Value::as_str).unwrap_or("");
+    let (x, y) = g.both()?;
+    let e = Einsum::parse(subscripts, x.rank())?;
+    match e.right.len() == y.rank() {
+        true => Ok(e.call(&x, &y)),
+        false => Err(Error::new(ErrorKind::Shape, format!("`{subscripts}` does not fit the operands"))
+            .received(format!("{:?}, {:?}", x.shape(), y.shape()))),
     }
-    let places =
-        |of: &[char], which: &[char]| which.iter().filter_map(|c| of.iter().position(|o| o == c)).collect::<Vec<_>>();
-    let shared =
-        |in_result: bool| l.iter().filter(|c| r.contains(c) && t.contains(c) == in_result).copied().collect::<Vec<_>>();
-    let (batch, contract) = (shared(true), shared(false));
-    let free =
-        |of: &[char]| of.iter().filter(|c| !batch.contains(c) && !contract.contains(c)).copied().collect::<Vec<_>>();
-    let made: Vec<char> = batch.iter().copied().chain(free(&l)).chain(free(&r)).collect();
-    if made.len() != t.len() || t.iter().any(|c| !made.contains(c)) {
-        return Err(unfit());
-    }
-    let product =
-        x.dot_general(y, (&places(&l, &batch), &places(&r, &batch)), (&places(&l, &contract), &places(&r, &contract)));
-    Ok(product.transpose(&places(&made, &t)))
 }

@@ -70,7 +70,7 @@ layer! {
 impl Gru {
     fn walk(&self) -> Walk {
         Walk {
-            units: self.units,
+            state: vec![self.units],
             return_sequences: self.return_sequences,
             return_state: self.return_state,
             go_backwards: self.go_backwards,

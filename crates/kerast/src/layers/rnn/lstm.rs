@@ -74,7 +74,7 @@ layer! {
 impl Lstm {
     fn walk(&self) -> Walk {
         Walk {
-            units: self.units,
+            state: vec![self.units],
             return_sequences: self.return_sequences,
             return_state: self.return_state,
             go_backwards: self.go_backwards,
@@ -144,10 +144,10 @@ impl LayerRule for Lstm {
 
 /// The bias of an LSTM: any initializer, with ones for the forget gate.
 #[derive(Clone, Debug)]
-struct ForgetBias(Initializer);
+pub(super) struct ForgetBias(Initializer);
 
 impl ForgetBias {
-    fn around(inner: &Initializer) -> Initializer {
+    pub(super) fn around(inner: &Initializer) -> Initializer {
         Object::from_arc(Arc::new(ForgetBias(inner.clone())))
     }
 }

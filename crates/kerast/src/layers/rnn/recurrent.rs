@@ -7,7 +7,8 @@ use kerast_graph::Var;
 
 /// The arguments that say how a recurrent layer walks.
 pub(super) struct Walk {
-    pub(super) units: usize,
+    /// The shape of a state, without the batch axis.
+    pub(super) state: Vec<usize>,
     pub(super) return_sequences: bool,
     pub(super) return_state: bool,
     pub(super) go_backwards: bool,
@@ -23,6 +24,12 @@ impl Walk {
     /// Refuses arguments and shapes that cannot be; declares the states of a stateful layer; gives the number of features.
     pub(super) fn build(&self, inputs: &[Shape], weights: &mut Weights) -> Result<usize> {
         expect_rank(&inputs[0], 3, "batch, time, features")?;
+        self.declare(inputs, weights)?;
+        known(&inputs[0], 2, "the feature axis")
+    }
+
+    /// Refuses arguments that cannot be; declares the states of a stateful layer.
+    pub(super) fn declare(&self, inputs: &[Shape], weights: &mut Weights) -> Result<()> {
         for (name, rate) in [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)] {
             if !(0.0..=1.0).contains(&rate) {
                 return Err(
@@ -30,17 +37,20 @@ impl Walk {
                 );
             }
         }
-        let features = known(&inputs[0], 2, "the feature axis")?;
         if self.stateful {
             let batch = inputs[0][0].ok_or_else(|| {
                 Error::new(ErrorKind::Shape, "a stateful layer needs a fixed batch size")
                     .repair("Input::new(…).batch_size(n)")
             })?;
             for i in 0..self.states {
-                weights.add_state(&format!("rnn_state_{i}"), &[batch, self.units])?;
+                weights.add_state(&format!("rnn_state_{i}"), &self.with_batch(batch))?;
             }
         }
-        Ok(features)
+        Ok(())
+    }
+
+    fn with_batch(&self, batch: usize) -> Vec<usize> {
+        [&[batch], &self.state[..]].concat()
     }
 
     /// Random masks for input and state, the same for every step: scaled zeros and ones.
@@ -49,15 +59,8 @@ impl Walk {
             return (None, None);
         }
         let batch = x.shape()[0];
-        let mut draw = |rate: f64, n: usize| {
-            (rate > 0.0).then(|| {
-                let u = cx.uniform(&[batch, n]).convert(x.dtype());
-                let keep = u.greater_equal(&u.full_like(rate));
-                let scale = if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 };
-                keep.select(&u.full_like(scale), &u.full_like(0.0))
-            })
-        };
-        (draw(self.dropout, x.dim(-1)), draw(self.recurrent_dropout, self.units))
+        let input = drawn(cx, self.dropout, x.dtype(), &[batch, x.dim(-1)]);
+        (input, drawn(cx, self.recurrent_dropout, x.dtype(), &self.with_batch(batch)))
     }
 
     /// Runs the steps. `z` is `[time, batch, …]`: what the input contributes to every step; `step(constants, states, z_t)` gives the
@@ -75,7 +78,7 @@ impl Walk {
             1 if self.stateful => {
                 (0..self.states).map(|i| cx.weight(&format!("rnn_state_{i}"))).collect::<Result<_>>()?
             }
-            1 => vec![z.trace().full(&kerast_graph::Type::new(z.dtype(), [batch, self.units]), 0.0); self.states],
+            1 => vec![z.trace().full(&kerast_graph::Type::new(z.dtype(), self.with_batch(batch)), 0.0); self.states],
             n if n == self.states + 1 => inputs[1..].to_vec(),
             n => {
                 return Err(Error::new(
@@ -102,7 +105,7 @@ impl Walk {
                 let out = next[0].clone();
                 return (next, vec![out]);
             };
-            let there = mask.expand_dims(1);
+            let there = mask.reshape(&[&[batch], &vec![1; next[0].rank() - 1][..]].concat());
             let before = if zero { k[n].full_like(0.0) } else { k[n].clone() };
             let out = there.select(&next[0], &before);
             for (new, old) in next.iter_mut().zip(&k[..n]) {
@@ -118,7 +121,7 @@ impl Walk {
         }
         let output = match (self.return_sequences, &mask) {
             (true, _) => {
-                let y = stacks[0].transpose(&[1, 0, 2]);
+                let y = stacks[0].transpose(&swapped(stacks[0].rank()));
                 // The last step of a backward walk stands first, as Keras returns it.
                 if self.go_backwards { y.reverse(&[1]) } else { y }
             }
@@ -137,10 +140,25 @@ impl Walk {
     }
 }
 
+/// A random mask of scaled zeros and ones, if anything is dropped.
+pub(super) fn drawn(cx: &mut Call<'_>, rate: f64, dtype: crate::DType, shape: &[usize]) -> Option<Var> {
+    (rate > 0.0 && cx.training()).then(|| {
+        let u = cx.uniform(shape).convert(dtype);
+        let keep = u.greater_equal(&u.full_like(rate));
+        let scale = if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 };
+        keep.select(&u.full_like(scale), &u.full_like(0.0))
+    })
+}
+
+/// The order of axes with the first two swapped: batch and time.
+fn swapped(rank: usize) -> Vec<usize> {
+    [1, 0].into_iter().chain(2..rank).collect()
+}
+
 /// `[batch, time, features]` as `[time, batch, features]`, with a mask for dropped features applied.
 pub(super) fn time_first(x: &Var, dropped: Option<&Var>) -> Var {
     let x = x.convert(if x.dtype().is_float() { x.dtype() } else { crate::DType::F32 });
-    let x = x.transpose(&[1, 0, 2]);
+    let x = x.transpose(&swapped(x.rank()));
     match dropped {
         Some(m) => &x * m.convert(x.dtype()).broadcast_in_dim(x.shape(), &[1, 2]),
         None => x,
@@ -149,7 +167,11 @@ pub(super) fn time_first(x: &Var, dropped: Option<&Var>) -> Var {
 
 /// Part `i` of `n` equal parts of the last axis.
 pub(super) fn part(z: &Var, i: usize, n: usize) -> Var {
-    let axis = z.rank() - 1;
+    part_along(z, z.rank() - 1, i, n)
+}
+
+/// Part `i` of `n` equal parts of an axis.
+pub(super) fn part_along(z: &Var, axis: usize, i: usize, n: usize) -> Var {
     let width = z.shape()[axis] / n;
     z.slice_axis(axis, i * width, (i + 1) * width)
 }

@@ -66,7 +66,7 @@ layer! {
 impl SimpleRnn {
     fn walk(&self) -> Walk {
         Walk {
-            units: self.units,
+            state: vec![self.units],
             return_sequences: self.return_sequences,
             return_state: self.return_state,
             go_backwards: self.go_backwards,

@@ -1,6 +1,6 @@
 //! Old configurations in today's form: classes and arguments renamed, forms straightened, defaults of their time written down.
 
-use super::Age;
+use super::{Age, tensorflow};
 use crate::config::{Json, wrong};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -97,6 +97,9 @@ fn object(v: Value, age: Age, depth: usize) -> Result<Value> {
         return Err(Error::new(ErrorKind::File, format!("the configuration is nested more than {DEEPEST} deep")));
     }
     let Value::Object(mut o) = v else { return Err(wrong("an object with `class_name` and `config`", &v)) };
+    if let Some(operation) = tensorflow::operation(&o) {
+        return operation.map(Value::Object).map_err(|e| e.layer(name_of(&o, "an operation of TensorFlow")));
+    }
     let Some(old) = o.get("class_name").and_then(Value::as_str).map(str::to_string) else {
         return Err(wrong("an object with a `class_name`", &Value::Object(o)));
     };

@@ -4,6 +4,7 @@
 //! compiled. What a name meant when a file was written is what it means here: see [`Age`].
 
 mod config;
+mod tensorflow;
 mod training;
 mod weights;
 mod write;

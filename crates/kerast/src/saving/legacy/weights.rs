@@ -115,7 +115,7 @@ fn today(cell: &LayerRef, arrays: Vec<Tensor>, age: Age) -> Result<Vec<Tensor>> 
 fn rearranged(class: &str, arrays: Vec<Tensor>, shape: Option<&[usize]>, age: Age) -> Result<Vec<Tensor>> {
     match (class, arrays.len()) {
         // Keras 1: W, U, b of each gate.
-        ("LSTM", 12) => gates(&arrays, &[0, 2, 1, 3]),
+        ("LSTM" | "ConvLSTM2D", 12) => gates(&arrays, &[0, 2, 1, 3]),
         ("GRU", 9) => gates(&arrays, &[0, 1, 2]),
         ("LSTM", 3) => cudnn(arrays, 4),
         ("GRU", 3) => cudnn(arrays, 3),
