@@ -34,9 +34,11 @@ fn reduce(out: &mut Graph, node: &Node, r: &Reduce, x: ValueId) -> Result<Option
     Ok(Some(v))
 }
 
-/// Many parts are joined in groups, then the groups: a kernel takes only so many operands.
+/// Parts of one concatenation: a kernel takes only so many operands.
+pub(super) const MOST: usize = 48;
+
+/// Many parts are joined in groups, then the groups.
 fn concatenate(out: &mut Graph, node: &Node, c: &Concatenate, x: &[ValueId]) -> Result<Option<ValueId>> {
-    const MOST: usize = 48;
     if x.len() <= MOST {
         return Ok(None);
     }

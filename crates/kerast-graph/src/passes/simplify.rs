@@ -1,5 +1,6 @@
 //! Local algebra. Each rule stands with its formula; none trades an operation for a worse one, none reorders sums.
 
+use super::legalize;
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
@@ -135,6 +136,9 @@ fn joined_pads(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<Val
             },
             _ => return Ok(None),
         }
+    }
+    if parts.len() > legalize::MOST {
+        return Ok(None);
     }
     parts.sort_by_key(|p| p.1);
     let axis = parts[0].0;

@@ -41,13 +41,52 @@ pub(super) unsafe fn solve(
 
 /// Whether windows are gathered, and how far the rows of the result are apart.
 fn gathers(kernels: &Kernels, p: &Problem) -> Option<usize> {
-    let narrow = p.axes[2].output * 2 < kernels.rows && p.taps() * p.inputs >= 16;
+    let narrow = p.axes[2].output * 3 < kernels.rows * 2 && p.taps() * p.inputs >= 16;
     p.even_output().filter(|_| narrow && p.y_channel == 1)
 }
 
-/// Elements of all packed panels, if they are read in that order.
+/// Elements of the packed weights, if they are read in that order.
 pub(super) fn prepacked_len(kernels: &Kernels, p: &Problem) -> Option<usize> {
-    gathers(kernels, p).is_none().then(|| packed_len(kernels, p))
+    match gathers(kernels, p) {
+        None => Some(packed_len(kernels, p)),
+        Some(_) => regular(p).then(|| drive::packed_len(kernels, &product(p, p.batch * p.positions(), 0)))?,
+    }
+}
+
+/// Brings the weights into that order.
+///
+/// # Safety
+/// `o.w` is readable as the problem says, `packed` is writable for [`prepacked_len`].
+pub(super) unsafe fn prepack(kernels: &Kernels, p: &Problem, o: Operands, packed: *mut f32, team: Team<'_>) {
+    // SAFETY: passed on.
+    unsafe {
+        match gathers(kernels, p) {
+            None => pack_weights(kernels, p, o, Shared(packed), team),
+            Some(_) => {
+                let g = product(p, p.batch * p.positions(), 0);
+                drive::prepack(kernels, &g, o.w, packed, team);
+            }
+        }
+    }
+}
+
+/// Whether the weights are the right operand of a product as they lie.
+fn regular(p: &Problem) -> bool {
+    let [d, h, w] = p.axes;
+    let line = (p.inputs * p.w_input) as isize;
+    (w.kernel == 1 || w.w == line)
+        && (h.kernel == 1 || h.w == line * w.kernel as isize)
+        && (d.kernel == 1 || d.w == line * (w.kernel * h.kernel) as isize)
+}
+
+/// So many windows times regular weights, to rows of the result `y_row` apart.
+fn product(p: &Problem, windows: usize, y_row: usize) -> Gemm {
+    let depth = p.taps() * p.inputs;
+    Gemm {
+        b: Strides { batch: 0, row: p.w_input, col: p.w_output },
+        c_row: y_row,
+        ..Gemm::plain(windows, p.outputs, depth)
+    }
 }
 
 fn packed_len(kernels: &Kernels, p: &Problem) -> usize {
@@ -91,7 +130,7 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
 ///
 /// # Safety
 /// `o.w` is readable as the problem says, `packed` is writable for [`packed_len`].
-pub(super) unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
+unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
     let [d, h, w] = p.axes;
     let (wide, taps) = (kernels.columns, p.taps());
     let pieces = p.outputs.div_ceil(wide) * taps;
@@ -180,14 +219,10 @@ unsafe fn gathered(
     let pixels = p.batch * p.positions();
     let chunks = (pixels * depth).div_ceil(WINDOWS).min(pixels.div_ceil(LOT));
     let most = pixels.div_ceil(chunks);
-    let line = (p.inputs * p.w_input) as isize;
-    let regular = (w.kernel == 1 || w.w == line)
-        && (h.kernel == 1 || h.w == line * w.kernel as isize)
-        && (d.kernel == 1 || d.w == line * (w.kernel * h.kernel) as isize);
+    let regular = regular(p);
     let copied = if regular { 0 } else { depth * p.outputs };
     with_scratch(&GATHERED, copied + most * depth, |memory| {
         let (weights, windows) = (Shared(memory), Shared(memory.wrapping_add(copied)));
-        let mut b = Strides { batch: 0, row: p.w_input, col: p.w_output };
         let mut right = o.weight(0);
         if !regular {
             let taps = p.taps();
@@ -200,7 +235,6 @@ unsafe fn gathered(
                 unsafe { pack(kernels, source, p.outputs, weights.get().add(tap * p.inputs * p.outputs)) };
             });
             right = weights.get();
-            b = Strides { batch: 0, row: p.outputs, col: 1 };
         }
         for chunk in 0..chunks {
             let rows = even(pixels, chunks, chunk);
@@ -211,11 +245,9 @@ unsafe fn gathered(
                     unsafe { window(kernels, p, o, rows.start + row, windows.get().add(row * depth)) };
                 }
             });
-            let g = Gemm {
-                b,
-                a: Strides { batch: 0, row: depth, col: 1 },
-                c_row: y_row,
-                ..Gemm::plain(rows.len(), p.outputs, depth)
+            let g = match regular {
+                true => product(p, rows.len(), y_row),
+                false => Gemm { c_row: y_row, ..Gemm::plain(rows.len(), p.outputs, depth) },
             };
             let operands = drive::Operands { a: windows.get(), b: right, c: o.output(rows.start * y_row) };
             let shifted = |r: Range<usize>, columns: Range<usize>| {
@@ -225,7 +257,12 @@ unsafe fn gathered(
             };
             let epilogue: Option<Epilogue<'_>> = if epilogue.is_some() { Some(&shifted) } else { None };
             // SAFETY: windows, weights and the pixels of this chunk.
-            unsafe { drive::product(kernels, &g, operands, team, epilogue) };
+            unsafe {
+                match o.packed {
+                    true => drive::prepacked(kernels, &g, operands, team, epilogue),
+                    false => drive::product(kernels, &g, operands, team, epilogue),
+                }
+            }
         }
     });
 }

@@ -2,7 +2,7 @@
 //! phase, groups into convolutions of their own.
 
 use super::{Conv, Dim, depthwise, forward, weights};
-use crate::gemm::drive::{Shared, Team};
+use crate::gemm::drive::Team;
 use crate::gemm::micro::{Kernels, even};
 use crate::gemm::{Epilogue, Gemm, Strides, drive};
 use crate::pool::Pool;
@@ -205,7 +205,7 @@ pub(super) unsafe fn prepack(kernels: &Kernels, c: &Conv, w: *const f32, packed:
             Some(g) => drive::prepack(kernels, &g, w, packed, team),
             None => {
                 let o = Operands { x: std::ptr::null(), w, y: std::ptr::null_mut(), packed: false };
-                forward::pack_weights(kernels, &p, o, Shared(packed), team);
+                forward::prepack(kernels, &p, o, packed, team);
             }
         }
     }

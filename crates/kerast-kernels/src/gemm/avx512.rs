@@ -146,7 +146,7 @@ unsafe fn transpose(
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 #[inline]
 fn prefetch(p: *const f32) {
-    _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    _mm_prefetch::<_MM_HINT_T1>(p.cast());
 }
 
 micro_kernels!(target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"),

@@ -10,6 +10,8 @@ use crate::pool::Pool;
 use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
 use std::ops::Range;
 
+/// Up to so many multiplications a product is done without a plan.
+const TINY: usize = 16 * 1024;
 /// Below this many operations one thread is quicker.
 const PARALLEL: f64 = 1.5e6;
 /// Stretch of K that is summed up in registers: a panel of B this deep fills most of the L1 cache.
@@ -147,7 +149,7 @@ pub(crate) unsafe fn prepack(kernels: &Kernels, g: &Gemm, b: *const f32, packed:
     let o = Operands { a: std::ptr::null(), b, c: std::ptr::null_mut() };
     let panels = 0..g.n.div_ceil(kernels.columns);
     // SAFETY: passed on.
-    unsafe { Plan::new(kernels, &g, 1, false).pack_right(o, Shared(packed), panels, team) };
+    unsafe { Plan::new(kernels, &g, 1, false, true).pack_right(o, Shared(packed), panels, team) };
 }
 
 /// The product with what [`prepack`] made in place of B.
@@ -162,7 +164,7 @@ pub(crate) unsafe fn prepacked(
     epilogue: Option<Epilogue<'_>>,
 ) {
     let g = merged(g);
-    let plan = Plan { pack_right: true, ..Plan::new(kernels, &g, team.threads(), epilogue.is_some()) };
+    let plan = Plan::new(kernels, &g, team.threads(), epilogue.is_some(), true);
     let panels = 0..g.n.div_ceil(kernels.columns);
     // SAFETY: passed on.
     unsafe { plan.share(o, Right::Packed(Shared(o.b.cast_mut())), panels, team, epilogue) };
@@ -222,12 +224,50 @@ pub(crate) unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Tea
 unsafe fn part(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
     // SAFETY: passed on.
     unsafe {
-        if vector::product(kernels, g, o, team, epilogue) {
+        if vector::product(kernels, g, o, team, epilogue) || tiny(kernels, g, o, epilogue) {
             return;
         }
-        let plan = Plan::new(kernels, g, team.threads(), epilogue.is_some());
+        let plan = Plan::new(kernels, g, team.threads(), epilogue.is_some(), false);
         plan.run(o, team, epilogue);
     }
+}
+
+/// A product so small that planning it would take longer than computing it; false if it is none.
+///
+/// # Safety
+/// As for [`super::gemm_f32`].
+unsafe fn tiny(kernels: &Kernels, g: &Gemm, o: Operands, epilogue: Option<Epilogue<'_>>) -> bool {
+    let small = g.m * g.n <= 1024 && g.m * g.n * g.k <= TINY && g.k <= DEPTH;
+    if !small || g.b.col != 1 || !kernels.masks || g.a.col != 1 && g.a.row != 1 {
+        return false;
+    }
+    let by_column = g.a.col != 1;
+    for j in (0..g.n).step_by(kernels.columns) {
+        for i in (0..g.m).step_by(kernels.rows) {
+            let tile = Tile {
+                segments: &WHOLE,
+                k: g.k,
+                a: o.a.wrapping_add(i * g.a.row),
+                a_row: g.a.row,
+                a_step: g.a.col,
+                b: o.right(j),
+                b_step: g.b.row,
+                c: o.c.wrapping_add(i * g.c_row + j),
+                c_row: g.c_row,
+                columns: kernels.columns.min(g.n - j),
+                padded: false,
+                accumulate: g.accumulate,
+                ahead: std::ptr::null(),
+                ahead_step: 0,
+            };
+            // SAFETY: the tile lies within the operands.
+            unsafe { kernels.pick(by_column, kernels.rows.min(g.m - i), tile.columns)(&tile) };
+        }
+    }
+    if let Some(e) = epilogue {
+        e(0..g.m, 0..g.n);
+    }
+    true
 }
 
 /// How tasks get at B.
@@ -257,7 +297,8 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool) -> Plan<'a> {
+    /// `packed`: B comes packed.
+    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool, packed: bool) -> Plan<'a> {
         let panels = g.n.div_ceil(kernels.columns);
         let depths = g.k.div_ceil(DEPTH).max(1);
         let depth = g.k.div_ceil(depths).max(1);
@@ -271,11 +312,12 @@ impl<'a> Plan<'a> {
                 _ => true,
             };
         let small = g.k * g.n <= RIGHT_DIRECT || g.m <= RIGHT_ROWS || g.b.row <= 2 * kernels.columns;
-        let pack_right = g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);
+        let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
         if threads > 1 {
-            let alone = pack_right && blocks <= 1 && (panels.is_multiple_of(threads) || panels >= 4 * threads);
+            let alone =
+                !packed && pack_right && blocks <= 1 && (panels.is_multiple_of(threads) || panels >= 4 * threads);
             groups = if panels.is_multiple_of(threads) { threads } else { panels.min(4 * threads) };
             if epilogue && groups == threads {
                 groups *= (g.m * g.n / threads).div_ceil(RESULT_BLOCK);

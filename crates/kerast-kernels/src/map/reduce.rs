@@ -128,6 +128,9 @@ fn lanewise<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T]) {
 #[inline(always)]
 fn accumulate<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T], start: usize, inner: usize, row: usize) {
     let mut at = 0;
+    if inner == 1 && row == 1 {
+        return lanewise(kind, &mut acc[start..start + x.len()], x);
+    }
     if inner == 1 {
         while at < x.len() {
             let (r, c) = ((start + at) / row, (start + at) % row);

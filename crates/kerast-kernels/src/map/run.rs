@@ -117,18 +117,23 @@ impl Map {
     unsafe fn with_tiles(&self, bases: &Bases<'_>, work: impl FnOnce(&mut Worker<'_>)) {
         TILES.with(|cell| {
             let mut tiles = cell.borrow_mut();
-            let need = self.scratch.div_ceil(64);
+            // The pointers to the slots, then the slots.
+            let heads = (self.offsets.len() * size_of::<*mut u8>()).div_ceil(64);
+            let need = heads + self.scratch.div_ceil(64);
             if tiles.len() < need {
                 tiles.resize(need, Line([0; 64]));
             }
-            let base = tiles.as_mut_ptr().cast::<u8>();
-            let mut pointers = [std::ptr::null_mut(); MAX_SLOTS];
-            for (p, o) in pointers.iter_mut().zip(&self.offsets) {
+            let start = tiles.as_mut_ptr().cast::<u8>();
+            let base = start.wrapping_add(heads * 64);
+            // SAFETY: the memory is large and aligned enough, and any bits are a pointer.
+            let slots = unsafe { std::slice::from_raw_parts_mut(start.cast::<*mut u8>(), self.offsets.len()) };
+            for (p, o) in slots.iter_mut().zip(&self.offsets) {
                 *p = base.wrapping_add(*o);
             }
-            let through = (0..self.outputs.len()).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
-            let mut w =
-                Worker { map: self, bases, base, slots: pointers, isa: isa(), filled: 0, through, before: (0, 0) };
+            // Only whole tiles are.
+            let many = if self.n < TILE { 0 } else { self.outputs.len() };
+            let through = (0..many).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
+            let mut w = Worker { map: self, bases, base, slots, isa: isa(), filled: 0, through, before: (0, 0) };
             work(&mut w);
         })
     }
@@ -187,14 +192,11 @@ impl Map {
     }
 }
 
-/// More slots than a chain ever has: compilers keep chains shorter.
-pub(crate) const MAX_SLOTS: usize = 256;
-
 struct Worker<'a> {
     map: &'a Map,
     bases: &'a Bases<'a>,
     base: *mut u8,
-    slots: [*mut u8; MAX_SLOTS],
+    slots: &'a mut [*mut u8],
     isa: Isa,
     /// How many elements of the constant tiles are filled.
     filled: usize,
@@ -288,7 +290,7 @@ impl Worker<'_> {
                 }
             }
             let blocks = len.div_ceil(BLOCK);
-            tile::run(self.isa, &map.instrs, &Tile { slots: &self.slots[..map.offsets.len()], first, blocks });
+            tile::run(self.isa, &map.instrs, &Tile { slots: self.slots, first, blocks, len });
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
                 if output.reduce.is_none() && !(full && self.through >> k & 1 == 1) {
                     convert::store(output.dtype, self.slots[output.slot as usize], *base, first, len);

@@ -26,6 +26,8 @@ pub(crate) struct Tile<'a> {
     pub(crate) first: usize,
     /// Blocks to run over.
     pub(crate) blocks: usize,
+    /// Elements that count, in the last block fewer than a block may be.
+    pub(crate) len: usize,
 }
 
 impl Tile<'_> {
@@ -324,7 +326,11 @@ unsafe fn binary_f32<const FMA: bool>(kind: B, i: &Instr, t: &Tile<'_>) {
             B::Multiply => map2::<f32, f32>(i, t, |a, b| a * b),
             B::Divide => map2::<f32, f32>(i, t, |a, b| a / b),
             B::Remainder => map2::<f32, f32>(i, t, |a, b| a % b),
-            B::Power => map2::<f32, f32>(i, t, |a, b| math::pow::<FMA>(a, b)),
+            // Element by element, and dear: none in vain.
+            B::Power => {
+                let (a, b, y) = (t.read::<f32>(i.args[0]), t.read::<f32>(i.args[1]), t.write::<f32>(i.dst));
+                (0..t.len).for_each(|k| y[k] = math::pow::<FMA>(a[k], b[k]));
+            }
             // NaN wins.
             B::Max => map2::<f32, f32>(i, t, |a, b| if a > b || a.is_nan() { a } else { b }),
             B::Min => map2::<f32, f32>(i, t, |a, b| if a < b || a.is_nan() { a } else { b }),
