@@ -170,10 +170,42 @@ macro_rules! half_elements {
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             fn to_f64(self) -> f64 { self.to_f32() as f64 }
-            fn from_f64(x: f64) -> Self { <$t>::from_f64(x) }
+            fn from_f64(x: f64) -> Self { <$t>::from_f32(to_odd(x)) }
             fn to_i64(self) -> i64 { self.to_f32() as i64 }
-            fn from_i64(x: i64) -> Self { <$t>::from_f64(x as f64) }
+            fn from_i64(x: i64) -> Self { Element::from_f64(x as f64) }
         }
     )*};
 }
 half_elements!(f16 => F16, bf16 => BF16);
+
+/// f64 as f32, so that a second rounding to fewer bits gives what one rounding would: what is lost makes the last bit odd. (The crate
+/// `half` drops bits of an f64 before it rounds.)
+fn to_odd(x: f64) -> f32 {
+    let y = x as f32;
+    if f64::from(y) == x || x.is_nan() {
+        return y;
+    }
+    let towards_zero = y.to_bits() - u32::from(f64::from(y.abs()) > x.abs());
+    f32::from_bits(towards_zero | 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_rounded_once() {
+        // Just above the middle between two halves: the bits that decide are the last ones.
+        let middle = 1.836_425_781_25f64;
+        assert_eq!(<f16 as Element>::from_f64(f64::from(f32::from_bits(0x3feb_1003))).to_bits(), 0x3f59);
+        assert_eq!(<f16 as Element>::from_f64(middle).to_bits(), 0x3f58);
+        assert_eq!(<f16 as Element>::from_f64(middle + 1e-12).to_bits(), 0x3f59);
+        assert_eq!(<f16 as Element>::from_f64(-middle - 1e-12).to_bits(), 0xbf59);
+        assert_eq!(<f16 as Element>::from_f64(middle - 1e-12).to_bits(), 0x3f58);
+        assert_eq!(<bf16 as Element>::from_f64(1.003_906_25 + 1e-12).to_bits(), 0x3f81);
+        assert_eq!(<f16 as Element>::from_f64(1e300), f16::INFINITY);
+        assert_eq!(<f16 as Element>::from_f64(-1e-300).to_bits(), 0x8000);
+        assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
+        assert_eq!(<f16 as Element>::from_f64(65_519.999), f16::MAX);
+    }
+}

@@ -28,8 +28,9 @@ pub use cell::{LayerRef, Variable};
 pub use convolutional::*;
 pub use core::{
     ActivationLayer, ActivityRegularization, AlphaDropout, Dense, Dropout, EinsumDense, EluLayer, Embedding,
-    GaussianDropout, GaussianNoise, Identity, Input, Lambda, LeakyReluLayer, Masking, PRelu, ReluLayer, SoftmaxLayer,
-    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, ThresholdedRelu, register_function,
+    GaussianDropout, GaussianNoise, Identity, Input, Lambda, LayerScale, LeakyReluLayer, Masking, PRelu, ReluLayer,
+    ReversibleEmbedding, SoftmaxLayer, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, ThresholdedRelu,
+    register_function,
 };
 pub use layer::{Base, LayerObject, LayerRule, Policy, Shape, layer, layer_base, register_layer};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
@@ -42,7 +43,7 @@ pub use pooling::{
     GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D, MaxPooling2D,
     MaxPooling3D,
 };
-pub use preprocessing::{Normalization, Numbers, Rescaling};
+pub use preprocessing::{CenterCrop, Normalization, Numbers, RandomFlip, RandomRotation, Rescaling, Resizing};
 pub use registry::layer_classes;
 pub use reshaping::*;
 pub use rnn::{Bidirectional, ConvLstm1D, ConvLstm2D, ConvLstm3D, Gru, Lstm, SimpleRnn, TimeDistributed};

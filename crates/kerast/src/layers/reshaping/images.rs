@@ -1,10 +1,11 @@
 //! Layers that make images larger or smaller: zero padding, cropping, up-sampling.
 
+use super::interpolation::{INTERPOLATIONS, resized};
 use crate::config::{Arg, Field, Word, wrong};
 use crate::layers::sizes::{Sizes, channels_last};
 use crate::layers::{Call, LayerRule, Shape, Weights, expect_rank, layer, layer_base};
 use crate::{Error, ErrorKind, Result};
-use kerast_graph::{DType, Tensor, Var};
+use kerast_graph::Var;
 use serde_json::Value;
 
 /// What is added or cut before and after, along each spatial axis.
@@ -195,11 +196,15 @@ impl LayerRule for UpSampling2D {
 
     fn call(&self, _: &mut Call<'_>, x: &Var) -> Result<Var> {
         let first = if channels_last(&self.data_format)? { 1 } else { 2 };
-        let kinds = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"];
-        let kind = self.interpolation.one_of("interpolation", &kinds)?;
+        let kind = self.interpolation.one_of("interpolation", &INTERPOLATIONS)?;
         let mut y = x.clone();
         for (i, &k) in self.size.0.iter().enumerate() {
-            y = if kind == "nearest" { repeat(&y, first + i, k) } else { interpolate(&y, first + i, k, kind)? };
+            let axis = first + i;
+            y = if kind == "nearest" {
+                repeat(&y, axis, k)
+            } else {
+                resized(&y, axis, k * y.shape()[axis], kind, false)?
+            };
         }
         Ok(y)
     }
@@ -213,51 +218,4 @@ fn repeat(x: &Var, axis: usize, k: usize) -> Var {
     let mut out = x.shape().to_vec();
     out[axis] *= k;
     x.broadcast_in_dim(&wide, &dims).reshape(&out)
-}
-
-/// What a pixel at this distance counts: the triangle, Keys' cubic (1981), Lanczos' window.
-fn influence(kind: &str, distance: f64) -> f64 {
-    let x = distance.abs();
-    let sinc = |x: f64| if x < 1e-9 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
-    let lanczos = |r: f64| if x < r { sinc(x) * sinc(x / r) } else { 0.0 };
-    match kind {
-        "bicubic" if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-        "bicubic" if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-        "bicubic" => 0.0,
-        "lanczos3" => lanczos(3.0),
-        "lanczos5" => lanczos(5.0),
-        _ => (1.0 - x).max(0.0),
-    }
-}
-
-/// Interpolation along an axis at the centres of the new pixels, as a product with a small matrix; what lies outside does not count.
-fn interpolate(x: &Var, axis: usize, k: usize, kind: &str) -> Result<Var> {
-    let n = x.shape()[axis];
-    let mut m = vec![0f32; n * n * k];
-    for o in 0..n * k {
-        let place = (o as f64 + 0.5) / k as f64 - 0.5;
-        let weights: Vec<f64> = (0..n).map(|i| influence(kind, place - i as f64)).collect();
-        let total: f64 = weights.iter().sum();
-        for (i, w) in weights.iter().enumerate() {
-            m[i * n * k + o] = (w / total) as f32;
-        }
-    }
-    let float = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
-    let x = &x.convert(float);
-    let m = x.trace().constant(Tensor::new(&[n, n * k], &m)?.cast(float));
-    let product = x.dot_general(&m, (&[], &[]), (&[axis], &[0]));
-    // The new axis came last; put it back.
-    let rank = x.rank();
-    let order: Vec<usize> = (0..rank)
-        .map(|i| {
-            if i < axis {
-                i
-            } else if i == axis {
-                rank - 1
-            } else {
-                i - 1
-            }
-        })
-        .collect();
-    Ok(product.transpose(&order))
 }

@@ -1,6 +1,7 @@
 //! Layers that change shapes.
 
 mod images;
+pub(in crate::layers) mod interpolation;
 mod shape;
 
 pub use images::{
