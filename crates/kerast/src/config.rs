@@ -430,9 +430,24 @@ pub fn make<T: Family + ?Sized>(name: &str, config: &Json) -> Result<Arc<T>> {
             let e = Error::new(ErrorKind::Argument, format!("there is no {} named {name:?}", T::WHAT));
             Err(match near.is_empty() {
                 false => e.repair(format!("did you mean {}?", near.join(", "))),
-                true => e.fact("known", own.chain(users).collect::<Vec<_>>().join(", ")),
+                true => unknown::<T>(e, bare(name), &own.chain(users).collect::<Vec<_>>()),
             })
         }
+    }
+}
+
+/// What is known instead, and how a class of the user's own becomes known.
+fn unknown<T: Family + ?Sized>(e: Error, name: &str, known: &[&str]) -> Error {
+    const MANY: usize = 64;
+    let what = T::WHAT;
+    let e = match known.len() > MANY {
+        true => e.fact("known", format!("{} names, {}, {}, {}, …", known.len(), known[0], known[1], known[2])),
+        false => e.fact("known", known.join(", ")),
+    };
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric()) && name.starts_with(|c: char| c.is_ascii_uppercase());
+    match plain {
+        true => e.repair(format!("for a class of your own: `register_{what}({name:?}, {name}::from_config)`")),
+        false => e,
     }
 }
 
