@@ -10,7 +10,7 @@ use kerast_graph::{Type, Var};
 /// Keras' `epsilon()`.
 pub(crate) const EPSILON: f64 = 1e-7;
 
-fn place(y: &Var, axis: i64) -> usize {
+pub(super) fn place(y: &Var, axis: i64) -> usize {
     let a = if axis < 0 { axis + y.rank() as i64 } else { axis };
     usize::try_from(a).unwrap_or(usize::MAX)
 }

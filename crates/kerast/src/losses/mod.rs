@@ -1,15 +1,19 @@
 //! Losses: per-sample values, then weights, masks and a reduction that all losses share.
 
 mod crossentropy;
+mod focal;
 mod function;
 mod hinge;
+mod overlap;
 mod reduction;
 mod regression;
 
 pub(crate) use crossentropy::class_numbers;
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
+pub use focal::{BinaryFocalCrossentropy, CategoricalFocalCrossentropy};
 pub use function::LossFunction;
 pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
+pub use overlap::{Dice, Tversky};
 pub use reduction::{apply, reduce};
 pub use regression::{
     CosineSimilarity, Huber, KLDivergence, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
@@ -73,6 +77,10 @@ static REGISTRY: LazyLock<Vec<Entry<dyn LossRule>>> = LazyLock::new(|| {
         entry::<BinaryCrossentropy>("BinaryCrossentropy", &["binary_crossentropy", "bce", "BCE"]),
         entry::<CategoricalCrossentropy>("CategoricalCrossentropy", &["categorical_crossentropy"]),
         entry::<SparseCategoricalCrossentropy>("SparseCategoricalCrossentropy", &["sparse_categorical_crossentropy"]),
+        entry::<BinaryFocalCrossentropy>("BinaryFocalCrossentropy", &["binary_focal_crossentropy"]),
+        entry::<CategoricalFocalCrossentropy>("CategoricalFocalCrossentropy", &["categorical_focal_crossentropy"]),
+        entry::<Dice>("Dice", &["dice"]),
+        entry::<Tversky>("Tversky", &["tversky"]),
         entry::<Hinge>("Hinge", &["hinge"]),
         entry::<SquaredHinge>("SquaredHinge", &["squared_hinge"]),
         entry::<CategoricalHinge>("CategoricalHinge", &["categorical_hinge"]),

@@ -12,7 +12,7 @@ fn last(y: &Var) -> usize {
 
 /// Declares losses whose formula gives elements that are averaged over the last axis.
 macro_rules! mean_losses {
-    ($($(#[$meta:meta])* $name:ident($class:literal, $label:literal) { $($(#[$fmeta:meta])* $field:ident: $ty:ty = $default:expr),* } |$this:ident, $t:ident, $p:ident| $body:expr;)*) => {$(
+    ($($(#[$meta:meta])* $name:ident($class:literal, $label:literal) { $($(#[$fmeta:meta])* $field:ident: $ty:ty = $default:expr),* $(,)? } |$this:ident, $t:ident, $p:ident| $body:expr;)*) => {$(
         config! {
             $(#[$meta])*
             pub struct $name($class) {
