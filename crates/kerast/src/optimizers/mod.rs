@@ -8,6 +8,8 @@ mod adam;
 mod adamax;
 mod apply;
 mod common;
+mod ftrl;
+mod lion;
 mod rmsprop;
 pub mod schedules;
 mod sgd;
@@ -17,6 +19,8 @@ pub use adam::{Adam, AdamW};
 pub use adamax::{Adamax, Nadam};
 pub use apply::{StateVariable, WeightInfo, apply, file_order, state_variables};
 pub use common::{Common, LearningRate, Update};
+pub use ftrl::Ftrl;
+pub use lion::{Lamb, Lion};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
@@ -100,5 +104,8 @@ static REGISTRY: LazyLock<Vec<Entry<dyn OptimizerRule>>> = LazyLock::new(|| {
         entry::<Adagrad>("Adagrad", &["adagrad"]),
         entry::<Adamax>("Adamax", &["adamax"]),
         entry::<Nadam>("Nadam", &["nadam"]),
+        entry::<Ftrl>("Ftrl", &["ftrl"]),
+        entry::<Lion>("Lion", &["lion"]),
+        entry::<Lamb>("Lamb", &["lamb"]),
     ]
 });
