@@ -8,8 +8,8 @@ mod overlap;
 mod reduction;
 mod regression;
 
-pub(crate) use crossentropy::class_numbers;
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
+pub(crate) use crossentropy::{EPSILON, class_numbers};
 pub use focal::{BinaryFocalCrossentropy, CategoricalFocalCrossentropy};
 pub use function::LossFunction;
 pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};

@@ -6,6 +6,7 @@ mod function;
 mod losses;
 mod mean;
 mod resolve;
+mod scores;
 
 pub use accuracy::{
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
@@ -21,6 +22,7 @@ pub use losses::{
 pub use mean::{Mean, StateSpec, weighted_mean};
 pub(crate) use mean::{mean_result, mean_state};
 pub(crate) use resolve::{known, resolve};
+pub use scores::{F1Score, FBetaScore, R2Score};
 
 use crate::config::{Config, Entry, FromConfig, family};
 use crate::{Result, Tensor};
@@ -88,5 +90,8 @@ static REGISTRY: LazyLock<Vec<Entry<dyn MetricRule>>> = LazyLock::new(|| {
         entry::<Precision>("Precision", &["precision"]),
         entry::<Recall>("Recall", &["recall"]),
         entry::<Auc>("AUC", &["auc"]),
+        entry::<FBetaScore>("FBetaScore", &[]),
+        entry::<F1Score>("F1Score", &[]),
+        entry::<R2Score>("R2Score", &[]),
     ]
 });
