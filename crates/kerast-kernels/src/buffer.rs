@@ -8,8 +8,10 @@ use std::ptr::NonNull;
 /// Alignment of every buffer and of every planned offset, in bytes.
 pub const ALIGN: usize = 64;
 
-/// A huge page. Memory of several of them is aligned to one.
+/// A huge page.
 const HUGE: usize = 2 << 20;
+/// Memory so large comes in pages of its own.
+const LARGE: usize = 2 * HUGE;
 
 /// Asks for huge pages, as far as memory fills them, before it is touched. The system may refuse; nothing depends on it.
 #[cfg(target_os = "linux")]
@@ -31,6 +33,8 @@ pub struct Buffer {
     bytes: usize,
     /// Bytes of the allocation before `ptr`.
     skipped: usize,
+    /// What `ptr` is a multiple of.
+    align: usize,
 }
 
 // SAFETY: a Buffer owns its memory exclusively, like a `Box<[u8]>`.
@@ -41,21 +45,28 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// `bytes` zero bytes, or `None` when the system refuses them.
     pub fn try_zeroed(bytes: usize) -> Option<Buffer> {
-        let layout = Self::layout(bytes)?;
-        // SAFETY: the layout has a non-zero size.
-        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        let skipped = if layout.align() < ALIGN { base.align_offset(HUGE) } else { 0 };
-        // SAFETY: large memory has a huge page more than was asked for.
-        let ptr = unsafe { base.add(skipped) };
-        Some(Buffer { ptr, bytes, skipped })
+        Self::aligned(bytes, ALIGN)
     }
 
     /// The same for memory that is worked on again and again: in huge pages where the system gives them, which take long to get and
     /// spare kernels that walk down columns a new page in every row.
     pub(crate) fn try_workspace(bytes: usize) -> Option<Buffer> {
-        let made = Self::try_zeroed(bytes)?;
+        if bytes < LARGE {
+            return Self::try_zeroed(bytes);
+        }
+        let made = Self::aligned(bytes, HUGE)?;
         ask_for_huge_pages(made.ptr, bytes);
         Some(made)
+    }
+
+    fn aligned(bytes: usize, align: usize) -> Option<Buffer> {
+        let layout = Self::layout(bytes, align)?;
+        // SAFETY: the layout has a non-zero size.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let skipped = base.align_offset(align);
+        // SAFETY: memory that is not aligned from its beginning has `align` bytes more than was asked for.
+        let ptr = unsafe { base.add(skipped) };
+        Some(Buffer { ptr, bytes, skipped, align })
     }
 
     /// `bytes` zero bytes. Panics when the system has no memory left; sizes from files go through [`Buffer::try_zeroed`].
@@ -71,10 +82,10 @@ impl Buffer {
     }
 
     /// Large memory is aligned by hand: the system gives it zeroed, page by page as it is touched, but only at its own alignment.
-    fn layout(bytes: usize) -> Option<Layout> {
-        match bytes < 2 * HUGE {
-            true => Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok(),
-            false => Layout::from_size_align(bytes.checked_add(HUGE)?, 16).ok(),
+    fn layout(bytes: usize, align: usize) -> Option<Layout> {
+        match bytes < LARGE {
+            true => Layout::from_size_align(bytes.max(ALIGN), align).ok(),
+            false => Layout::from_size_align(bytes.checked_add(align)?, 16).ok(),
         }
     }
 
@@ -125,8 +136,8 @@ impl Clone for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.bytes) {
-            // SAFETY: allocated with this very layout in `try_zeroed`, so many bytes before.
+        if let Some(layout) = Self::layout(self.bytes, self.align) {
+            // SAFETY: allocated with this very layout in `aligned`, so many bytes before.
             unsafe { dealloc(self.ptr.as_ptr().sub(self.skipped), layout) }
         }
     }
