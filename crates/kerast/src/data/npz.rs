@@ -1,7 +1,7 @@
 //! NumPy's npz: a zip of npy files.
 
 use super::npy::{self, Array};
-use super::{read_file, write_file};
+use super::{open_file, write_file};
 use crate::saving::archive::{Archive, Builder};
 use crate::{Error, ErrorKind, Result, Tensor};
 use kerast_graph::error::nearest;
@@ -17,7 +17,8 @@ impl Npz {
     /// Opens a file.
     pub fn open(path: impl AsRef<Path>) -> Result<Npz> {
         let path = path.as_ref();
-        Npz::from_bytes(read_file(path)?).map_err(|e| e.fact("file", path.display()))
+        let archive = Archive::open_file(open_file(path)?.0).map_err(|e| e.fact("file", path.display()))?;
+        Ok(Npz { archive })
     }
 
     /// Opens npz in memory.

@@ -5,7 +5,7 @@
 
 use super::history::History;
 use crate::callbacks::{Callback, CallbackState};
-use crate::data::{malformed, npy, read_file, write_file};
+use crate::data::{malformed, npy, open_file, write_file};
 use crate::models::Model;
 use crate::saving::archive::{Archive, Builder};
 use crate::saving::{add_model, restore_model};
@@ -123,7 +123,7 @@ impl Backup {
         identity: Identity,
         callbacks: &mut [Box<dyn Callback + '_>],
     ) -> Result<(Place, History)> {
-        let mut archive = Archive::open(read_file(&self.file)?)?;
+        let mut archive = Archive::open_file(open_file(&self.file)?.0)?;
         let run: Value =
             serde_json::from_slice(&archive.read(RUN)?).map_err(|e| malformed("JSON", e).fact("entry", RUN))?;
         let whole = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());

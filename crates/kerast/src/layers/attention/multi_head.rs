@@ -3,7 +3,7 @@
 use crate::config::{Object, Raw};
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layers::core::keep_mask;
+use crate::layers::core::dropped;
 use crate::layers::{Call, LayerRule, Shape, Weights, known, layer, layer_base};
 use crate::regularizers::Regularizer;
 use crate::{DType, Error, ErrorKind, Result};
@@ -182,8 +182,7 @@ impl LayerRule for MultiHeadAttention {
         let weights = masked_softmax(&scores, mask, axes.len(), !fused);
         let mut paid = weights.clone();
         if cx.training() && self.dropout > 0.0 {
-            let kept = keep_mask(cx, paid.shape(), self.dropout);
-            paid = kept.select(&(&paid * (1.0 / (1.0 - self.dropout))), &paid.full_like(0.0));
+            paid = dropped(cx, &weights, weights.shape(), self.dropout);
         }
         let source: Vec<usize> = (paid.rank() - axes.len()..paid.rank()).collect();
         let places: Vec<usize> = (0..batch.len()).collect();

@@ -1,7 +1,7 @@
 //! Attention by scores of queries and keys, without projections (Luong et al. 2015, Bahdanau et al. 2015).
 
 use crate::config::{Object, Word};
-use crate::layers::core::keep_mask;
+use crate::layers::core::dropped;
 use crate::layers::{Call, LayerRule, Shape, Weights, last_axis, layer, layer_base, show};
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::{Type, Var};
@@ -134,8 +134,7 @@ fn attend(cx: &mut Call<'_>, inputs: &[Var], mut scores: Var, dropout: f64) -> R
     let weights = scores.softmax(n - 1);
     let mut paid = weights.clone();
     if cx.training() && dropout > 0.0 {
-        let kept = keep_mask(cx, paid.shape(), dropout);
-        paid = kept.select(&(&paid * (1.0 / (1.0 - dropout))), &paid.full_like(0.0));
+        paid = dropped(cx, &weights, weights.shape(), dropout);
     }
     let lead = lead(&inputs[1]);
     let mut y = paid.dot_general(&inputs[1], (&lead, &lead), (&[n - 1], &[n - 2]));

@@ -37,14 +37,19 @@ impl LayerRule for Dropout {
             Some(s) => s.iter().zip(x.shape()).map(|(n, d)| n.unwrap_or(*d)).collect(),
             None => x.shape().to_vec(),
         };
-        let kept = keep_mask(cx, &noise, self.rate).broadcast_to(x.shape());
-        let scale = if self.rate < 1.0 { 1.0 / (1.0 - self.rate) } else { 0.0 };
-        Ok(kept.select(&(x * scale), &x.full_like(0.0)))
+        Ok(dropped(cx, x, &noise, self.rate))
     }
 
     fn supports_masking(&self) -> bool {
         true
     }
+}
+
+/// What is kept of `x`, scaled up, and zeros: drawn for values of this shape, which broadcasts to that of `x`.
+pub(crate) fn dropped(cx: &mut Call<'_>, x: &Var, shape: &[usize], rate: f64) -> Var {
+    let kept = keep_mask(cx, shape, rate).broadcast_to(x.shape());
+    let scale = if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 };
+    kept.select(&(x * scale), &x.full_like(0.0))
 }
 
 /// True with probability `1 - rate`: 24 random bits against the rate.

@@ -14,7 +14,7 @@ mod simple;
 
 pub use dense::Dense;
 pub use dropout::Dropout;
-pub(crate) use dropout::keep_mask;
+pub(crate) use dropout::dropped;
 pub use einsum_dense::EinsumDense;
 pub use embedding::Embedding;
 pub use input::Input;

@@ -60,7 +60,9 @@ impl LayerRule for ReversibleEmbedding {
             if self.mask_zero {
                 cx.set_mask(Some(x.ne(0.0)));
             }
-            return Ok(table.take(&numbers, 0));
+            let y = table.take(&numbers, 0);
+            cx.penalize(&self.activity_regularizer, &y)?;
+            return Ok(y);
         }
         let kernel = if self.tie_weights { table.transpose(&[1, 0]) } else { cx.weight("reverse_embeddings")? };
         cx.expect_last_axis(x, &kernel)?;
@@ -71,9 +73,11 @@ impl LayerRule for ReversibleEmbedding {
             })?,
         };
         let scores = x.convert(dtype).dot(&kernel.convert(dtype));
-        Ok(match self.logit_soft_cap {
+        let scores = match self.logit_soft_cap {
             Some(cap) => (scores / cap).tanh() * cap,
             None => scores,
-        })
+        };
+        cx.penalize(&self.activity_regularizer, &scores)?;
+        Ok(scores)
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::Word;
 use crate::layers::reshaping::interpolation::{INTERPOLATIONS, OUTSIDE, resized, sampled};
 use crate::layers::sizes::channels_last;
-use crate::layers::{Call, LayerRule, Shape, layer, layer_base, show};
+use crate::layers::{Call, LayerRule, Shape, Weights, layer, layer_base, show};
 use crate::{DType, Error, ErrorKind, Result};
 use kerast_graph::{Type, Var};
 
@@ -89,7 +89,7 @@ fn cropped(x: &Var, [h, w]: [usize; 2], [height, width]: [usize; 2]) -> Var {
 impl LayerRule for Resizing {
     layer_base!();
 
-    fn build(&self, inputs: &[Shape], _: &mut crate::layers::Weights) -> Result<()> {
+    fn build(&self, inputs: &[Shape], _: &mut Weights) -> Result<()> {
         self.fill_mode.one_of("fill_mode", &["constant"])?;
         check(inputs, [self.height, self.width])
     }
@@ -127,7 +127,7 @@ impl LayerRule for Resizing {
 impl LayerRule for CenterCrop {
     layer_base!();
 
-    fn build(&self, inputs: &[Shape], _: &mut crate::layers::Weights) -> Result<()> {
+    fn build(&self, inputs: &[Shape], _: &mut Weights) -> Result<()> {
         check(inputs, [self.height, self.width])
     }
 
@@ -223,7 +223,7 @@ impl RandomRotation {
 impl LayerRule for RandomRotation {
     layer_base!();
 
-    fn build(&self, _: &[Shape], _: &mut crate::layers::Weights) -> Result<()> {
+    fn build(&self, _: &[Shape], _: &mut Weights) -> Result<()> {
         self.fill_mode.one_of("fill_mode", &OUTSIDE)?;
         self.interpolation.one_of("interpolation", &["bilinear", "nearest"])?;
         self.angles().map(|_| ())

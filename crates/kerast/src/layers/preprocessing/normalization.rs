@@ -73,12 +73,9 @@ impl LayerRule for Normalization {
                     .expected(format!("both or none, of one shape, with at most {} axes", kept.len())));
             }
         }
-        let known = |&a: &usize| {
-            if a == 0 {
-                inputs[0][0].ok_or(()).or_else(|()| known(&inputs[0], 0, "axis 0"))
-            } else {
-                known(&inputs[0], a, "an axis with numbers of its own")
-            }
+        let known = |&a: &usize| match inputs[0][a] {
+            Some(n) => Ok(n),
+            None => known(&inputs[0], a, "an axis with numbers of its own"),
         };
         let shape = kept.iter().map(known).collect::<Result<Vec<_>>>()?;
         let (zeros, ones) = (Object::named("zeros"), Object::named("ones"));
