@@ -2,7 +2,8 @@
 
 use kerast_graph::ir::text;
 use kerast_graph::ir::verify::verify;
-use kerast_graph::passes::run_one;
+use kerast_graph::passes::{self, run_one};
+use kerast_graph::{DType, Trace, Type};
 
 #[track_caller]
 fn check(pass: &str, before: &str, after: &str) {
@@ -143,6 +144,19 @@ fn simplify_joins_paddings_that_fill_an_axis() {
         return %8, %9
         "#,
     );
+}
+
+/// A padding doubled forty times has 2^40 leaves.
+#[test]
+fn simplify_does_not_follow_every_path() {
+    let trace = Trace::new();
+    let x = trace.parameter(Type::new(DType::F32, [2]));
+    let mut y = x.pad(&x.constant_like(0.0), &[1], &[0], &[0]);
+    for _ in 0..40 {
+        y = &y + &y;
+    }
+    let graph = trace.finish(&[y]).expect("valid");
+    passes::run(&graph).expect("in no time");
 }
 
 #[test]

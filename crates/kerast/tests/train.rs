@@ -354,3 +354,15 @@ fn a_run_that_was_cut_goes_on_with_the_same_bits() {
     assert!(!folder.join("backup.keras").exists(), "a finished run leaves no backup");
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// Outputs 7 pixels wide are convolved from gathered windows; a predictor has the weights of that packed, too.
+#[test]
+fn a_predictor_of_narrow_images_says_what_predict_says() {
+    let conv = |filters: usize| Conv2D::new(filters, 3).padding("same").activation("relu");
+    let mut model = Sequential::new().add(conv(40).input_shape([7, 7, 16])).add(conv(33)).add(conv(5));
+    let x = array(&[3, 7, 7, 16], 9);
+    let want = model.predict(&x).run().unwrap().to_f64_vec();
+    let got = model.predictor(3).unwrap().predict(&x).unwrap()[0].to_f64_vec();
+    assert_eq!(got.len(), want.len());
+    assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5));
+}

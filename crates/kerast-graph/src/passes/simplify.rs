@@ -127,6 +127,10 @@ fn joined_pads(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<Val
     let mut open = x.to_vec();
     let mut parts: Vec<(usize, usize, ValueId)> = vec![];
     while let Some(v) = open.pop() {
+        // A value that is added to itself again and again has more leaves than nodes.
+        if parts.len() == legalize::MOST {
+            return Ok(None);
+        }
         let inner = &out.nodes()[out.node_of(v)];
         match &inner.op {
             Op::Binary(Binary(BinaryKind::Add)) => open.extend(&inner.operands),
@@ -136,9 +140,6 @@ fn joined_pads(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<Val
             },
             _ => return Ok(None),
         }
-    }
-    if parts.len() > legalize::MOST {
-        return Ok(None);
     }
     parts.sort_by_key(|p| p.1);
     let axis = parts[0].0;

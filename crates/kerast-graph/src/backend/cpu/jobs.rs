@@ -1,7 +1,7 @@
 //! From units to jobs: the kernel of each unit with the values that it reads and writes.
 
 use super::units::{Source, Unit, UnitId, Units, source};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ir::graph::{Graph, ValueId};
 use crate::ir::op::{Cpu, Op};
 use crate::ir::types::strides;
@@ -36,7 +36,9 @@ pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job], fixed: usize) -> Resu
     for job in jobs {
         for (i, v) in job.inputs.iter_mut().enumerate() {
             if let Op::Constant(Constant(value)) = graph.op_of(*v) {
-                if let Some(packed) = job.kernel.prepack(i).and_then(|p| p.apply(value.buffer())) {
+                if let Some(packing) = job.kernel.prepack(i) {
+                    let full = || Error::new(ErrorKind::Internal, "there is no memory for packed weights");
+                    let packed = packing.apply(value.buffer()).ok_or_else(full)?;
                     let len = packed.len() / value.dtype().size();
                     let value = Constant(Tensor::from_buffer(value.dtype(), &[len], packed)?);
                     *v = graph.push(value.into(), &[], 0)?[0];
