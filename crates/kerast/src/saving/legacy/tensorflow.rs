@@ -21,7 +21,7 @@ use Rest::{Axes, List, Setting, Value as Plain};
 
 /// TensorFlow's names in a graph and in Python, Keras' class, and the argument after the values.
 const TABLE: &[(&[&str], &str, Rest)] = &[
-    (&["Add", "AddV2", "BiasAdd", "math.add", "__operators__.add", "nn.bias_add"], "Add", Plain),
+    (&["Add", "AddV2", "math.add", "__operators__.add"], "Add", Plain),
     (&["Sub", "math.subtract"], "Subtract", Plain),
     (&["Mul", "math.multiply"], "Multiply", Plain),
     (&["RealDiv", "math.truediv", "math.divide", "compat.v1.div"], "TrueDivide", Plain),
@@ -90,6 +90,24 @@ fn find(name: &str) -> Result<(&'static str, Rest)> {
     })
 }
 
+/// Refuses products of matrices that are turned around first.
+fn unturned(named: &Json) -> Result<()> {
+    let flags = ["transpose_a", "transpose_b", "adjoint_a", "adjoint_b", "adj_x", "adj_y"];
+    match flags.into_iter().find(|f| named.get(*f).and_then(Value::as_bool) == Some(true)) {
+        None => Ok(()),
+        Some(flag) => Err(Error::new(ErrorKind::Unsupported, format!("a product with `{flag}` is not known here"))),
+    }
+}
+
+/// Whole numbers as protobuf writes them in JSON: texts.
+fn plain_number(v: &Value) -> Value {
+    match v {
+        Value::Array(all) => all.iter().map(plain_number).collect(),
+        Value::String(s) => s.parse::<i64>().map_or_else(|_| v.clone(), Value::from),
+        _ => v.clone(),
+    }
+}
+
 fn tensor(place: &Value) -> Value {
     json!({"class_name": "__keras_tensor__", "config": {"keras_history": [place[0], place[1], place[2]]}})
 }
@@ -154,8 +172,9 @@ fn of_graph(o: &Json) -> Result<Json> {
     for (key, v) in def.get("attr").and_then(Value::as_object).into_iter().flatten() {
         let plain = ["b", "i", "f"].iter().find_map(|t| v.get(*t)).cloned();
         let list = v.get("list").and_then(|l| l.get("i")).cloned();
-        named.insert(key.clone(), plain.or(list).unwrap_or_default());
+        named.insert(key.clone(), plain_number(&plain.or(list).unwrap_or_default()));
     }
+    unturned(&named)?;
     let mut config = Json::new();
     let mut nodes = vec![];
     for n in o.get("inbound_nodes").and_then(Value::as_array).into_iter().flatten() {
@@ -187,6 +206,7 @@ fn of_python(o: &Json) -> Result<Json> {
                 named.insert(key.clone(), if is_place(v) { tensor(v) } else { v.clone() });
             }
         }
+        unturned(&named)?;
         nodes.push(node(class, rest, values, &named, &mut config));
     }
     Ok(finished(o, class, config, nodes))
@@ -233,6 +253,9 @@ mod tests {
             assert!((got - want).abs() < 1e-6, "{y:?}");
         }
         assert!((y[1].to_f64_vec()[0] - 0.5).abs() < 1e-6 && y[1].shape() == [1, 1]);
+        let product =
+            json.replace("math.subtract", "linalg.matmul").replace(r#"1.0, {"y""#, r#"1.0, {"transpose_b": true, "b""#);
+        assert!(model_from_json(&product).expect_err("turned").to_string().contains("transpose_b"));
         let unknown = json.replace("math.reduce_mean", "image.resize");
         assert!(model_from_json(&unknown).expect_err("unknown").to_string().contains("image.resize"));
     }
