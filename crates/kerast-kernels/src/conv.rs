@@ -13,6 +13,7 @@ mod forward;
 mod problem;
 mod strip;
 mod weights;
+mod winograd;
 
 pub use element::conv_element;
 

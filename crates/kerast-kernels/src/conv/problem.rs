@@ -1,7 +1,7 @@
 //! Taking convolutions apart: reversal turns into a negative stride, input dilation into one convolution per output
 //! phase, groups into convolutions of their own.
 
-use super::{Conv, Dim, depthwise, forward, weights};
+use super::{Conv, Dim, depthwise, forward, weights, winograd};
 use crate::gemm::drive::Team;
 use crate::gemm::micro::{Kernels, even};
 use crate::gemm::{Epilogue, Gemm, Strides, drive};
@@ -73,7 +73,7 @@ impl Axis {
         first >= 0 && first as usize + span <= self.input
     }
 
-    fn trivial(&self) -> bool {
+    pub(super) fn trivial(&self) -> bool {
         self.kernel == 1 && self.stride == 1 && self.pad == 0 && self.input == self.output
     }
 }
@@ -184,10 +184,11 @@ pub(super) fn packed_len(kernels: &Kernels, c: &Conv) -> Option<usize> {
         return None;
     }
     let p = problem(c, phase);
-    match p.as_product() {
-        Some(g) => drive::packed_len(kernels, &g),
-        None if p.sums_over_positions() => None,
-        None => forward::prepacked_len(kernels, &p),
+    match Route::of(&p) {
+        Route::Product(g) => drive::packed_len(kernels, &g),
+        Route::Winograd(cut) => Some(winograd::packed_len(kernels, &cut)),
+        Route::Pixels => forward::prepacked_len(kernels, &p),
+        Route::WinogradWeights(_) | Route::Weights => None,
     }
 }
 
@@ -199,14 +200,13 @@ pub(super) unsafe fn prepack(kernels: &Kernels, c: &Conv, w: *const f32, packed:
     let phase = &phases(c)[0];
     let p = problem(c, phase);
     let w = w.wrapping_offset(phase.w);
+    let o = Operands { x: std::ptr::null(), w, y: std::ptr::null_mut(), packed: false };
     // SAFETY: passed on.
     unsafe {
-        match p.as_product() {
-            Some(g) => drive::prepack(kernels, &g, w, packed, team),
-            None => {
-                let o = Operands { x: std::ptr::null(), w, y: std::ptr::null_mut(), packed: false };
-                forward::prepack(kernels, &p, o, packed, team);
-            }
+        match Route::of(&p) {
+            Route::Product(g) => drive::prepack(kernels, &g, w, packed, team),
+            Route::Winograd(cut) => winograd::prepack(kernels, &p, &cut, o, packed, team),
+            _ => forward::prepack(kernels, &p, o, packed, team),
         }
     }
 }
@@ -343,14 +343,37 @@ unsafe fn grouped(
 unsafe fn single(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
     // SAFETY: passed on.
     unsafe {
+        match Route::of(p) {
+            Route::Product(g) => {
+                let operands = drive::Operands { a: o.x, b: o.w, c: o.y };
+                let product = if o.packed { drive::prepacked } else { drive::product };
+                product(kernels, &g, operands, team, epilogue);
+            }
+            Route::WinogradWeights(cut) => winograd::solve_weights(kernels, p, &cut, o, team, epilogue),
+            Route::Weights => weights::solve(kernels, p, o, team, epilogue, false),
+            Route::Winograd(cut) => winograd::solve(kernels, p, &cut, o, team, epilogue),
+            Route::Pixels => forward::solve(kernels, p, o, team, epilogue),
+        }
+    }
+}
+
+/// Which routine solves a problem: by its shape alone.
+enum Route {
+    Product(Gemm),
+    WinogradWeights(winograd::Cut),
+    Weights,
+    Winograd(winograd::Cut),
+    Pixels,
+}
+
+impl Route {
+    fn of(p: &Problem) -> Route {
         if let Some(g) = p.as_product() {
-            let operands = drive::Operands { a: o.x, b: o.w, c: o.y };
-            let product = if o.packed { drive::prepacked } else { drive::product };
-            product(kernels, &g, operands, team, epilogue);
+            Route::Product(g)
         } else if p.sums_over_positions() {
-            weights::solve(kernels, p, o, team, epilogue, false);
+            winograd::Cut::by_weights(p).map_or(Route::Weights, Route::WinogradWeights)
         } else {
-            forward::solve(kernels, p, o, team, epilogue);
+            winograd::Cut::of(p).map_or(Route::Pixels, Route::Winograd)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Micro-kernels for AVX2 with FMA: tiles of 6 x 16.
 
-use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
+use super::toom;
 use std::arch::x86_64::*;
 
 type Vector = __m256;

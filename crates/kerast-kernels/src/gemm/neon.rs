@@ -1,6 +1,7 @@
 //! Micro-kernels for aarch64's Advanced SIMD: tiles of 8 x 12.
 
-use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
+use super::toom;
 use std::arch::aarch64::*;
 
 type Vector = float32x4_t;

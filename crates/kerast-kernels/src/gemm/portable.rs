@@ -1,6 +1,7 @@
 //! Micro-kernels in plain Rust, for machines without kernels of their own: tiles of 4 x 8 that compilers vectorise.
 
-use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
+use super::toom;
 
 type Vector = [f32; LANES];
 type Mask = usize;
