@@ -14,6 +14,7 @@
 //! shape alone.
 
 use super::problem::{Axis, Operands, Problem};
+use super::strip::{Source, load};
 use crate::gemm::Epilogue;
 use crate::gemm::drive::{Shared, Team};
 use crate::gemm::micro::{Kernels, Sandwich, Tile, WHOLE, even};
@@ -27,7 +28,7 @@ const BLOCK: usize = 144 * 1024;
 /// The same for a gradient by the weights, next to its sums.
 const BLOCK_BY_WEIGHTS: usize = 72 * 1024;
 /// Mixed weights, or sums of a gradient by the weights, that stay in that cache from block to block; and at most.
-const RESIDENT: usize = 128 * 1024;
+const RESIDENT: usize = 160 * 1024;
 const MOST: usize = 2400 * 1024;
 /// Partial sums of all parts of a gradient by the weights, and parts at most.
 const PARTIALS: usize = 1 << 20;
@@ -60,7 +61,7 @@ impl Cut {
     /// For sums over taps; none where the sum as it stands is as quick.
     pub(super) fn of(p: &Problem) -> Option<Cut> {
         let [d, h, w] = p.axes;
-        let dense = d.trivial() && plain(&h) && plain(&w) && p.x_channel == 1 && p.y_channel == 1;
+        let dense = d.trivial() && plain(&h) && plain(&w) && p.y_channel == 1;
         let sizes = [p.batch, p.inputs, p.outputs];
         dense.then(|| Cut::best([h.kernel, w.kernel], [h.output, w.output], sizes, BLOCK, 1.0))?
     }
@@ -68,8 +69,7 @@ impl Cut {
     /// For sums over positions.
     pub(super) fn by_weights(p: &Problem) -> Option<Cut> {
         let [d, h, w] = p.axes;
-        let contiguous = p.x_batch == 1 && p.w_output == 1 && p.y_channel == 1;
-        let dense = d.trivial() && plain(&h) && plain(&w) && contiguous;
+        let dense = d.trivial() && plain(&h) && plain(&w) && p.y_channel == 1;
         let sizes = [p.inputs, p.batch, p.outputs];
         // Sums are read and written.
         dense.then(|| Cut::best([h.output, w.output], [h.kernel, w.kernel], sizes, BLOCK_BY_WEIGHTS, 2.0))?
@@ -119,22 +119,11 @@ impl Cut {
         (size / (self.places() * self.columns * width)).clamp(1, self.examples * self.rows)
     }
 
-    /// Which of the elements from `first` on exist, as a mask of a [`Sandwich`].
-    fn mask(first: [isize; 2], count: usize, size: [usize; 2]) -> u64 {
-        let within = |i: usize| {
-            let start = (-first[i]).clamp(0, count as isize);
-            let end = (size[i] as isize - first[i]).clamp(start, count as isize);
-            start as usize..end as usize
-        };
-        let row = within(1).fold(0u64, |m, j| m | 1 << j);
-        within(0).fold(0, |m, i| m | row << (8 * i))
-    }
-
     /// Mixes the squares of `count` x `count` elements of some rows of tiles, each with what surrounds it, into one matrix of
-    /// tiles by channels per place.
+    /// tiles by channels per place. The first square begins `pad` elements before the source.
     ///
     /// # Safety
-    /// The square's elements lie within its operand; `to` is writable for [`Cut::places`] matrices `plane` apart.
+    /// The source has the size it names, examples `example` apart; `to` is writable for [`Cut::places`] matrices `plane` apart.
     unsafe fn mix(
         &self,
         kernels: &Kernels,
@@ -145,44 +134,35 @@ impl Cut {
         row: usize,
     ) {
         let micro = (kernels.sandwich)(from.count, self.products);
-        let mut to = to;
-        for line in lines {
-            let (example, r) = (line / self.rows, line % self.rows);
-            let first = |q: usize| [(r, 0), (q, 1)].map(|(t, i)| (t * self.side) as isize - from.pad[i]);
-            self.runs(
-                |q| Cut::mask(first(q), from.count, from.size),
-                |tiles, mask| {
-                    let offset = (0..2).fold(example * from.example, |o, i| {
-                        o.wrapping_add((first(tiles.start)[i] as usize).wrapping_mul(from.steps[i]))
-                    });
-                    let squares = Sandwich {
-                        x: from.base.wrapping_add(offset),
-                        x_steps: from.steps,
-                        x_mask: mask,
-                        y: to.wrapping_add(tiles.start * row),
-                        y_steps: [self.products * plane, plane],
-                        y_mask: Sandwich::mask(self.products, self.products),
-                        channels: from.channels,
-                        count: tiles.len(),
-                        x_next: self.side * from.steps[1],
-                        y_next: row,
-                    };
-                    // SAFETY: the mask leaves what exists; the tile has its own row of every matrix.
-                    unsafe { micro(&squares) };
-                },
-            );
-            to = to.wrapping_add(self.columns * row);
-        }
-    }
-
-    /// Calls `f` with runs of tiles of a row that have the same mask.
-    fn runs(&self, mask: impl Fn(usize) -> u64, mut f: impl FnMut(Range<usize>, u64)) {
-        let mut start = 0;
-        while start < self.columns {
-            let first = mask(start);
-            let end = (start + 1..self.columns).find(|&q| mask(q) != first).unwrap_or(self.columns);
-            f(start..end, first);
-            start = end;
+        let channels = from.source.channels;
+        let reach = |tiles: usize| (tiles - 1) * self.side + from.count;
+        let width = reach(self.columns) * channels;
+        let (mut to, mut line) = (to, lines.start);
+        while line < lines.end {
+            let (example, first) = (line / self.rows, line % self.rows);
+            let rows = (lines.end - line).min(self.rows - first);
+            let source = Source { base: from.source.base.wrapping_add(example * from.example), ..from.source };
+            let corner = [0, (first * self.side) as isize - from.pad[0], -from.pad[1]];
+            with_scratch(&RIGHT, reach(rows) * width, |strip| {
+                // SAFETY: the scratch memory holds the rows that these tiles meet; a tile has its own row of every matrix.
+                unsafe {
+                    load(kernels, &source, corner, [1, reach(rows), reach(self.columns)], strip);
+                    for r in 0..rows {
+                        micro(&Sandwich {
+                            x: strip.add(r * self.side * width),
+                            x_steps: [width, channels],
+                            y: to.wrapping_add(r * self.columns * row),
+                            y_steps: [self.products * plane, plane],
+                            channels,
+                            count: self.columns,
+                            x_next: self.side * channels,
+                            y_next: row,
+                        });
+                    }
+                }
+            });
+            to = to.wrapping_add(rows * self.columns * row);
+            line += rows;
         }
     }
 }
@@ -205,14 +185,11 @@ fn plain(a: &Axis) -> bool {
 
 /// Where the squares of an operand lie.
 struct Squares {
-    base: *const f32,
+    source: Source,
+    /// From one example to the next.
     example: usize,
-    steps: [usize; 2],
-    size: [usize; 2],
-    /// The first square begins so many elements before the operand.
     pad: [isize; 2],
     count: usize,
-    channels: usize,
 }
 
 /// Elements of the mixed weights.
@@ -253,10 +230,8 @@ pub(super) unsafe fn prepack(kernels: &Kernels, p: &Problem, cut: &Cut, o: Opera
             let all = Sandwich {
                 x: taps,
                 x_steps: [cut.taps * tap, tap],
-                x_mask: Sandwich::mask(cut.taps, cut.taps),
                 y: packed.get().wrapping_add(j * panel + channels.start * wide),
                 y_steps: [cut.products * place, place],
-                y_mask: Sandwich::mask(cut.products, cut.products),
                 channels: tap,
                 count: 1,
                 x_next: 0,
@@ -336,15 +311,14 @@ impl Forward<'_> {
         let (left, right) = (tiles * row + SHIFT, tiles * self.width + SHIFT);
         with_scratch(&LEFT, cut.places() * (left + right), |mixed| {
             let products = mixed.wrapping_add(cut.places() * left);
-            let squares = Squares {
+            let source = Source {
                 base: self.o.input(0),
-                example: p.x_batch,
-                steps: [h.x, w.x],
-                size: [h.input, w.input],
-                pad: [h.pad, w.pad],
-                count: cut.products,
+                step: [0, h.x as isize, w.x as isize],
+                size: [1, h.input, w.input],
+                channel: p.x_channel,
                 channels: p.inputs,
             };
+            let squares = Squares { source, example: p.x_batch, pad: [h.pad, w.pad], count: cut.products };
             // SAFETY: the scratch memory holds all places of all tiles, before and after the products.
             unsafe {
                 cut.mix(self.kernels, &squares, lines.clone(), mixed, left, row);
@@ -397,30 +371,50 @@ impl Forward<'_> {
         let (p, cut, wide) = (self.p, self.cut, self.kernels.columns);
         let [_, h, w] = p.axes;
         let channels = panels.start * wide..p.outputs.min(panels.end * wide);
+        let count = channels.len();
         let micro = (self.kernels.sandwich)(cut.products, cut.side);
-        let mut x = products;
+        let whole = w.output / cut.side;
+        let mut squares = Sandwich {
+            x: products,
+            x_steps: [cut.products * plane, plane],
+            y: self.o.output(0),
+            y_steps: [h.y, w.y],
+            channels: count,
+            count: whole,
+            x_next: self.width,
+            y_next: cut.side * w.y,
+        };
         for line in lines {
             let (example, r) = (line / cut.rows, line % cut.rows * cut.side);
-            let mask = |t| Cut::mask([r as isize, (t * cut.side) as isize], cut.side, [h.output, w.output]);
-            cut.runs(mask, |tiles, mask| {
-                let squares = Sandwich {
-                    x: x.wrapping_add(tiles.start * self.width),
-                    x_steps: [cut.products * plane, plane],
-                    x_mask: Sandwich::mask(cut.products, cut.products),
-                    y: self.o.output(
-                        example * p.y_batch + r * h.y + tiles.start * cut.side * w.y + channels.start * p.y_channel,
-                    ),
-                    y_steps: [h.y, w.y],
-                    y_mask: mask,
-                    channels: channels.len(),
-                    count: tiles.len(),
-                    x_next: self.width,
-                    y_next: cut.side * w.y,
-                };
-                // SAFETY: the mask leaves the positions that exist.
-                unsafe { micro(&squares) };
-            });
-            x = x.wrapping_add(cut.columns * self.width);
+            let y = self.o.output(example * p.y_batch + r * h.y + channels.start);
+            // Tiles that reach beyond the output.
+            let mut cut_off = 0..cut.columns;
+            // SAFETY: whole tiles, or those elements of tiles that exist.
+            unsafe {
+                if r + cut.side <= h.output {
+                    micro(&Sandwich { y, ..squares });
+                    cut_off.start = whole;
+                }
+                with_scratch(&RIGHT, cut.side * cut.side * count, |own| {
+                    for t in cut_off {
+                        micro(&Sandwich {
+                            x: squares.x.wrapping_add(t * self.width),
+                            y: own,
+                            y_steps: [cut.side * count, count],
+                            count: 1,
+                            ..squares
+                        });
+                        let q = t * cut.side;
+                        for i in 0..cut.side.min(h.output - r) {
+                            for j in 0..cut.side.min(w.output - q) {
+                                let from = own.add((i * cut.side + j) * count);
+                                std::ptr::copy_nonoverlapping(from, y.wrapping_add(i * h.y + (q + j) * w.y), count);
+                            }
+                        }
+                    }
+                });
+            }
+            squares.x = squares.x.wrapping_add(cut.columns * self.width);
         }
     }
 }
@@ -489,24 +483,22 @@ impl ByWeights<'_> {
         let tiles = lines.len() * cut.columns;
         let (a_row, b_row) = (cut.inputs.next_multiple_of(kernels.lanes), self.row);
         let (left, right) = (tiles * a_row + SHIFT, tiles * b_row + SHIFT);
-        let x = Squares {
+        let x = Source {
             base: self.o.input(0),
-            example: p.x_channel,
-            steps: [h.x, w.x],
-            size: [h.input, w.input],
-            pad: [h.pad, w.pad],
-            count: cut.products,
+            step: [0, h.x as isize, w.x as isize],
+            size: [1, h.input, w.input],
+            channel: p.x_batch,
             channels: cut.inputs,
         };
-        let dy = Squares {
+        let dy = Source {
             base: self.o.weight(0),
-            example: p.w_input,
-            steps: [h.w as usize, w.w as usize],
-            size: [h.kernel, w.kernel],
-            pad: [0; 2],
-            count: cut.side,
+            step: [0, h.w, w.w],
+            size: [1, h.kernel, w.kernel],
+            channel: p.w_output,
             channels: cut.outputs,
         };
+        let x = Squares { source: x, example: p.x_channel, pad: [h.pad, w.pad], count: cut.products };
+        let dy = Squares { source: dy, example: p.w_input, pad: [0; 2], count: cut.side };
         with_scratch(&LEFT, cut.places() * (left + right), |mixed| {
             let other = mixed.wrapping_add(cut.places() * left);
             // SAFETY: the scratch memory holds all places of all tiles of both operands.
@@ -560,10 +552,8 @@ impl ByWeights<'_> {
             let taps = Sandwich {
                 x: first,
                 x_steps: [cut.products * self.plane, self.plane],
-                x_mask: Sandwich::mask(cut.products, cut.products),
                 y: self.o.output(channel * p.y_batch),
                 y_steps: [h.y, w.y],
-                y_mask: Sandwich::mask(cut.taps, cut.taps),
                 channels: cut.outputs,
                 count: 1,
                 x_next: 0,

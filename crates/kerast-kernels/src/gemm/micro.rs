@@ -70,32 +70,15 @@ pub(crate) type Channelwise = unsafe fn(&Strand<'_>);
 /// are square and their elements vectors of channels.
 pub(crate) struct Sandwich {
     pub(crate) x: *const f32,
-    /// Strides of rows and columns, modulo 2^64.
+    /// Strides of rows and columns.
     pub(crate) x_steps: [usize; 2],
-    /// Bit 8i + j: element (i, j) exists; all others are zeros.
-    pub(crate) x_mask: u64,
     pub(crate) y: *mut f32,
     pub(crate) y_steps: [usize; 2],
-    /// Which elements are written.
-    pub(crate) y_mask: u64,
     pub(crate) channels: usize,
     /// So many squares one after the other, and how far they are apart.
     pub(crate) count: usize,
     pub(crate) x_next: usize,
     pub(crate) y_next: usize,
-}
-
-impl Sandwich {
-    /// The mask of the first `rows` rows and `columns` columns.
-    pub(crate) const fn mask(rows: usize, columns: usize) -> u64 {
-        let mut mask = 0;
-        let mut i = 0;
-        while i < rows {
-            mask |= ((1 << columns) - 1) << (8 * i);
-            i += 1;
-        }
-        mask
-    }
 }
 
 /// A kernel for a fixed matrix.
@@ -410,25 +393,23 @@ macro_rules! micro_kernels {
             }
         }
 
-        /// One vector of channels of a sandwich; `ALL`: the masks leave nothing out.
+        /// One vector of channels of a sandwich.
         #[$feature]
         #[inline]
-        unsafe fn squeeze<const FROM: usize, const TO: usize, const ALL: bool, const PART: bool>(
+        unsafe fn squeeze<const FROM: usize, const TO: usize, const PART: bool>(
             s: &Sandwich,
             x: *const f32,
             y: *mut f32,
             part: Mask,
         ) {
             let mut half = [[zero(); FROM]; TO];
-            // SAFETY: the caller vouches for the elements in the masks.
+            // SAFETY: the caller vouches for all elements of the squares.
             unsafe {
                 unrolled!(J below FROM {
                     let mut column = [zero(); FROM];
                     unrolled!(I below FROM {
-                        if ALL || s.x_mask & 1 << (8 * I + J) != 0 {
-                            let p = x.wrapping_add(s.x_steps[0].wrapping_mul(I)).wrapping_add(s.x_steps[1].wrapping_mul(J));
-                            column[I] = if PART { load_part(p, part) } else { load(p) };
-                        }
+                        let p = x.wrapping_add(I * s.x_steps[0] + J * s.x_steps[1]);
+                        column[I] = if PART { load_part(p, part) } else { load(p) };
                     });
                     let mixed = combine::<FROM, TO>(column);
                     unrolled!(I below TO { half[I][J] = mixed[I]; });
@@ -436,33 +417,10 @@ macro_rules! micro_kernels {
                 unrolled!(I below TO {
                     let row = combine::<FROM, TO>(half[I]);
                     unrolled!(J below TO {
-                        if ALL || s.y_mask & 1 << (8 * I + J) != 0 {
-                            let p = y.wrapping_add(I * s.y_steps[0] + J * s.y_steps[1]);
-                            if PART { store_part(p, part, row[J]) } else { store(p, row[J]) }
-                        }
+                        let p = y.wrapping_add(I * s.y_steps[0] + J * s.y_steps[1]);
+                        if PART { store_part(p, part, row[J]) } else { store(p, row[J]) }
                     });
                 });
-            }
-        }
-
-        /// All squares of a sandwich.
-        #[$feature]
-        #[inline]
-        unsafe fn squeeze_all<const FROM: usize, const TO: usize, const ALL: bool>(s: &Sandwich) {
-            let whole = s.channels / LANES * LANES;
-            let part = mask(s.channels - whole);
-            let (mut x, mut y) = (s.x, s.y);
-            for _ in 0..s.count {
-                // SAFETY: passed on.
-                unsafe {
-                    for c in (0..whole).step_by(LANES) {
-                        squeeze::<FROM, TO, ALL, false>(s, x.wrapping_add(c), y.wrapping_add(c), part);
-                    }
-                    if whole < s.channels {
-                        squeeze::<FROM, TO, ALL, true>(s, x.wrapping_add(whole), y.wrapping_add(whole), part);
-                    }
-                }
-                (x, y) = (x.wrapping_add(s.x_next), y.wrapping_add(s.y_next));
             }
         }
 
@@ -490,9 +448,21 @@ macro_rules! micro_kernels {
 
         #[$feature]
         unsafe fn sandwich<const FROM: usize, const TO: usize>(s: &Sandwich) {
-            let all = s.x_mask == const { Sandwich::mask(FROM, FROM) } && s.y_mask == const { Sandwich::mask(TO, TO) };
-            // SAFETY: passed on.
-            unsafe { if all { squeeze_all::<FROM, TO, true>(s) } else { squeeze_all::<FROM, TO, false>(s) } }
+            let whole = s.channels / LANES * LANES;
+            let part = mask(s.channels - whole);
+            let (mut x, mut y) = (s.x, s.y);
+            for _ in 0..s.count {
+                // SAFETY: passed on.
+                unsafe {
+                    for c in (0..whole).step_by(LANES) {
+                        squeeze::<FROM, TO, false>(s, x.wrapping_add(c), y.wrapping_add(c), part);
+                    }
+                    if whole < s.channels {
+                        squeeze::<FROM, TO, true>(s, x.wrapping_add(whole), y.wrapping_add(whole), part);
+                    }
+                }
+                (x, y) = (x.wrapping_add(s.x_next), y.wrapping_add(s.y_next));
+            }
         }
 
         /// # Panics
