@@ -23,6 +23,11 @@ const RIGHT_BLOCK: usize = 4 << 20;
 /// Elements of B that are read in place rather than packed.
 const RIGHT_DIRECT: usize = 8 * 1024;
 
+/// From this many operations on tasks are tapered.
+const TAPERED: f64 = 8e6;
+/// How many times smaller the tasks at the end of a product are than the others.
+const TAIL: usize = 3;
+
 /// Elements of a cache line.
 const LINE: usize = 16;
 /// Elements of C that an epilogue finds in the L2 cache of the thread that made them.
@@ -70,6 +75,14 @@ impl Shared {
     pub(crate) fn get(&self) -> *mut f32 {
         self.0
     }
+}
+
+/// Cuts `count` things into groups, the last `tail` of them [`TAIL`] times smaller than the others: the bounds of group
+/// `index`.
+fn tapered(count: usize, groups: usize, tail: usize, index: usize) -> Range<usize> {
+    let weight = |i: usize| TAIL * i.min(groups - tail) + i.saturating_sub(groups - tail);
+    let bound = |i: usize| (count as u64 * weight(i) as u64 / weight(groups) as u64) as usize;
+    bound(index)..bound(index + 1)
 }
 
 /// Who works on one product: the whole pool, or the thread that calls.
@@ -290,6 +303,8 @@ struct Plan<'a> {
     /// Blocks of rows and groups of panels: one task each.
     blocks: usize,
     groups: usize,
+    /// How many of the blocks, or of the groups if there is one block, are small ones at the end.
+    tail: usize,
     /// A's rows are contiguous in memory down the columns: kernels that read columns.
     by_column: bool,
     pack_left: bool,
@@ -333,7 +348,16 @@ impl<'a> Plan<'a> {
                 groups = 1;
             }
         }
-        Plan { kernels, g, depths, blocks: blocks.max(1), groups, by_column, pack_left, pack_right }
+        // What a slower thread leaves over is shared out in small pieces.
+        let pieces = if blocks > 1 { g.m / kernels.rows } else { panels };
+        let few = threads > 1 && g.flops() >= TAPERED && (threads..4 * threads).contains(&blocks.max(groups));
+        let tail = if few && pieces >= 2 * (blocks.max(groups) + threads) { threads } else { 0 };
+        if blocks > 1 {
+            blocks += tail;
+        } else {
+            groups += tail;
+        }
+        Plan { kernels, g, depths, blocks: blocks.max(1), groups, tail, by_column, pack_left, pack_right }
     }
 
     unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
@@ -417,8 +441,9 @@ impl<'a> Plan<'a> {
     ) {
         let groups = self.groups.min(panels.len());
         team.run(self.blocks * groups, &|t| {
-            let rows = even(self.g.m, self.blocks, t / groups);
-            let mine = even(panels.len(), groups, t % groups);
+            let (rows_tail, panels_tail) = if self.blocks > 1 { (self.tail, 0) } else { (0, self.tail) };
+            let rows = tapered(self.g.m, self.blocks, rows_tail, t / groups);
+            let mine = tapered(panels.len(), groups, panels_tail, t % groups);
             // SAFETY: tasks have disjoint blocks of C.
             unsafe { self.block(o, right, &panels, mine.clone(), rows.clone()) };
             if let Some(e) = epilogue {
@@ -503,8 +528,13 @@ impl<'a> Plan<'a> {
         let (g, high) = (self.g, self.kernels.rows);
         let tiles = rows.len().div_ceil(high);
         let (left, c) = (tile.a, tile.c);
-        let fetches = if tile.b_step == self.kernels.columns { self.kernels.columns / LINE } else { 0 };
-        let next = tile.b.wrapping_add(tile.k * tile.b_step);
+        // The panel that follows: behind this one where panels are packed, else beside it.
+        let wide = self.kernels.columns;
+        let (next, stretch, fetches) = match tile.b_step == wide {
+            true => (tile.b.wrapping_add(tile.k * wide), tile.k * LINE, wide / LINE),
+            false => (tile.b.wrapping_add(wide), LINE, wide / LINE + 1),
+        };
+        let fetch_step = if tile.b_step == wide { LINE } else { tile.b_step };
         if !self.pack_left {
             (tile.a_row, tile.a_step) = (g.a.row, g.a.col);
         }
@@ -512,7 +542,7 @@ impl<'a> Plan<'a> {
             let r = even(rows.len(), tiles, t);
             let i = rows.start + r.start;
             (tile.ahead, tile.ahead_step) = match (1..=fetches).contains(&t) {
-                true => (next.wrapping_add((t - 1) * tile.k * LINE), LINE),
+                true => (next.wrapping_add((t - 1) * stretch), fetch_step),
                 false => (std::ptr::null(), 0),
             };
             tile.c = c.wrapping_add(i * g.c_row);
