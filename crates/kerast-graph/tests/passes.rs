@@ -361,3 +361,44 @@ fn absorb_gives_factors_and_offsets_of_channels_to_fixed_weights() {
         "#,
     );
 }
+
+#[test]
+fn scans_lose_what_nobody_reads_and_make_their_own_constants() {
+    check(
+        "trim scans",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[3]"} : f32[3]
+        %1 = parameter() {index = 1, type = "f32[4,3]"} : f32[4,3]
+        %2 = constant() {value = f32[] {0.5}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [4, 3], dims = []} : f32[4,3]
+        %4, %5, %6 = scan(%0, %0, %1, %1, %3) {constants = 1, carries = 1, length = 4, reverse = "false", body = <
+        %0 = parameter() {index = 0, type = "f32[3]"} : f32[3]
+        %1 = parameter() {index = 1, type = "f32[3]"} : f32[3]
+        %2 = parameter() {index = 2, type = "f32[3]"} : f32[3]
+        %3 = parameter() {index = 3, type = "f32[3]"} : f32[3]
+        %4 = parameter() {index = 4, type = "f32[3]"} : f32[3]
+        %5 = add(%1, %4) : f32[3]
+        %6 = multiply(%3, %0) : f32[3]
+        %7 = multiply(%5, %2) : f32[3]
+        return %5, %6, %7
+        >} : f32[3], f32[4,3], f32[4,3]
+        return %4, %6
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[3]"} : f32[3]
+        %1 = parameter() {index = 1, type = "f32[4,3]"} : f32[4,3]
+        %2 = constant() {value = f32[] {0.5}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [4, 3], dims = []} : f32[4,3]
+        %4, %5 = scan(%0, %1) {constants = 0, carries = 1, length = 4, reverse = "false", body = <
+        %0 = parameter() {index = 0, type = "f32[3]"} : f32[3]
+        %1 = parameter() {index = 1, type = "f32[3]"} : f32[3]
+        %2 = constant() {value = f32[] {0.5}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [3], dims = []} : f32[3]
+        %4 = add(%0, %3) : f32[3]
+        %5 = multiply(%4, %1) : f32[3]
+        return %4, %5
+        >} : f32[3], f32[4,3]
+        return %4, %5
+        "#,
+    );
+}

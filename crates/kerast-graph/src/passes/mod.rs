@@ -7,6 +7,7 @@ mod join_scans;
 mod legalize;
 mod prune;
 mod simplify;
+mod trim_scans;
 
 use crate::error::Result;
 use crate::ir::graph::Graph;
@@ -14,11 +15,12 @@ use crate::ir::verify::verify;
 
 type Pass = fn(&Graph) -> Result<Graph>;
 
-/// The passes in order. Scans are joined while their operands are still as traced; then `prune`, so that nobody works on what nobody reads; `legalize` before `simplify` and `dedupe`, since
-/// it adds nodes; the second `simplify` sees what `dedupe` joined.
+/// The passes in order. Scans are joined while their operands are still as traced; then `prune` and `trim_scans`, so that nobody works on
+/// what nobody reads; `legalize` before `simplify` and `dedupe`, since it adds nodes; the second `simplify` sees what `dedupe` joined.
 const PASSES: &[(&str, Pass)] = &[
     ("join scans", join_scans::join_scans),
     ("prune", prune::prune),
+    ("trim scans", trim_scans::trim_scans),
     ("legalize", legalize::legalize),
     ("absorb", absorb::absorb),
     ("fold", fold::fold),

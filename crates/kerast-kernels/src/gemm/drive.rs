@@ -34,8 +34,10 @@ const LINE: usize = 16;
 const RESULT_BLOCK: usize = 96 * 1024;
 /// Columns of a block at least when an epilogue works on it row by row.
 const RUN: usize = 256;
-/// Rows of A up to which reading B in place beats packing it.
-const RIGHT_ROWS: usize = 192;
+/// Rows of A up to which reading B in place beats packing it; three times as many where B stays in the L2 cache.
+const RIGHT_ROWS: usize = 64;
+/// Elements of such a B.
+const RIGHT_NEAR: usize = 128 * 1024;
 
 /// The three matrices.
 #[derive(Clone, Copy)]
@@ -326,7 +328,8 @@ impl<'a> Plan<'a> {
                 (_, 1) => panels > 16,
                 _ => true,
             };
-        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= RIGHT_ROWS || g.b.row <= 2 * kernels.columns;
+        let few = if g.k * g.n <= RIGHT_NEAR { 3 * RIGHT_ROWS } else { RIGHT_ROWS };
+        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= 2 * kernels.columns;
         let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
