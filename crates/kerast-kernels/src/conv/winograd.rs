@@ -93,7 +93,7 @@ impl Cut {
         };
         let quickest = sides.iter().filter_map(|&s| cut(s)).min_by(|a, b| a.1.total_cmp(&b.1));
         let worth = inputs.min(outputs) >= CHANNELS && allowed();
-        quickest.filter(|(_, cycles)| worth && *cycles < 0.9 * plain).map(|(cut, _)| cut)
+        quickest.filter(|(_, cycles)| worth && *cycles < plain).map(|(cut, _)| cut)
     }
 
     /// About how many cycles a thread needs with vectors of 16 elements, as measured.
