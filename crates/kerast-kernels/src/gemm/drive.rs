@@ -353,7 +353,10 @@ impl<'a> Plan<'a> {
         }
         // What a slower thread leaves over is shared out in small pieces.
         let pieces = if blocks > 1 { g.m / kernels.rows } else { panels };
-        let few = threads > 1 && g.flops() >= TAPERED && (threads..4 * threads).contains(&blocks.max(groups));
+        let few = threads > 1
+            && g.flops() >= TAPERED
+            && (threads..4 * threads).contains(&blocks.max(groups))
+            && blocks.min(groups) <= 1;
         let tail = if few && pieces >= 2 * (blocks.max(groups) + threads) { threads } else { 0 };
         if blocks > 1 {
             blocks += tail;

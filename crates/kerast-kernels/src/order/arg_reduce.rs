@@ -65,6 +65,9 @@ fn better<T: Number, const LARGEST: bool>(v: T, best: T) -> bool {
 
 /// The extreme first, in lanes; then its place.
 fn in_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
+    if row.len() < 2 * WIDTH {
+        return short_row::<T, LARGEST>(row);
+    }
     let join = |a: T, b: T| if LARGEST { a.larger(b) } else { a.smaller(b) };
     let Some(&first) = row.first() else { return 0 };
     let mut best = [first; WIDTH];
@@ -74,6 +77,16 @@ fn in_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
     let best = rest.iter().chain(&best).fold(first, |a, &b| join(a, b));
     let found = row.iter().position(|v| *v == best || v.is_nan());
     found.expect("the extreme is one of the elements")
+}
+
+/// The place of the extreme so far goes along.
+fn short_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
+    let first = (0, row.first().copied().unwrap_or_default());
+    let best = row.iter().enumerate().fold(first, |best, (i, &v)| {
+        let take = better::<T, LARGEST>(v, best.1);
+        (select_unpredictable(take, i, best.0), select_unpredictable(take, v, best.1))
+    });
+    best.0
 }
 
 impl Kernel for ArgReduce {
