@@ -402,3 +402,37 @@ fn scans_lose_what_nobody_reads_and_make_their_own_constants() {
         "#,
     );
 }
+
+#[test]
+fn simplify_masks_a_gradient_before_it_is_scattered_to_the_largest() {
+    check(
+        "simplify",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[4]"} : f32[4]
+        %1 = parameter() {index = 1, type = "f32[2]"} : f32[2]
+        %2 = constant() {value = f32[] {0.0}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [4], dims = []} : f32[4]
+        %4 = compare(%0, %3) {direction = "LE"} : i1[4]
+        %5 = select(%4, %3, %0) : f32[4]
+        %6 = reduce_window(%5) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_max"} : f32[2]
+        %7 = select_and_scatter(%5, %1) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[4]
+        %8 = select(%4, %3, %7) : f32[4]
+        return %6, %8
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[4]"} : f32[4]
+        %1 = parameter() {index = 1, type = "f32[2]"} : f32[2]
+        %2 = constant() {value = f32[] {0.0}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [4], dims = []} : f32[4]
+        %4 = compare(%0, %3) {direction = "LE"} : i1[4]
+        %5 = select(%4, %3, %0) : f32[4]
+        %6 = reduce_window(%5) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_max"} : f32[2]
+        %7 = select_and_scatter(%5, %1) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[4]
+        %8 = broadcast_in_dim(%2) {shape = [2], dims = []} : f32[2]
+        %9 = compare(%6, %8) {direction = "LE"} : i1[2]
+        %10 = select(%9, %8, %1) : f32[2]
+        %11 = select_and_scatter(%5, %10) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[4]
+        return %6, %11
+        "#,
+    );
+}

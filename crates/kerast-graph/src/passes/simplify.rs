@@ -4,7 +4,10 @@ use super::legalize;
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
-use crate::ops::{Binary, BinaryKind, BroadcastInDim, Concatenate, Pad, Reshape, Transpose};
+use crate::ops::{
+    Binary, BinaryKind, BroadcastInDim, Compare, CompareKind, Concatenate, Pad, ReduceKind, ReduceWindow, Reshape,
+    Select, SelectAndScatter, Transpose,
+};
 
 pub(super) fn simplify(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|out, _, node, operands| match rule(out, node, operands)? {
@@ -73,6 +76,7 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
         // a reduction over nothing = a
         Op::Reduce(r) if r.axes.is_empty() => Some(x[0]),
         Op::Select(_) if x[1] == x[2] => Some(x[1]),
+        Op::Select(_) => rectified_scatter(out, node, x)?,
         _ => None,
     })
 }
@@ -120,6 +124,35 @@ fn arithmetic(out: &Graph, kind: BinaryKind, x: &[ValueId]) -> Option<ValueId> {
         BinaryKind::Multiply if a == Some(1.0) => Some(x[1]),
         _ => None,
     }
+}
+
+/// With y = a ≤ 0 ? 0 : a and p its largest per window: a ≤ 0 ? 0 : scatter(y, g) = scatter(y, p ≤ 0 ? 0 : g), since g goes to where y is
+/// p: the gradient of a rectifier below the largest of windows, on as many elements as there are windows.
+fn rectified_scatter(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
+    let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
+    let Op::SelectAndScatter(scatter @ SelectAndScatter { largest: true, dims }) = &made_by(x[2]).op else {
+        return Ok(None);
+    };
+    let [y, g] = made_by(x[2]).operands[..] else { return Ok(None) };
+    let (rectifier, test) = (made_by(y), made_by(x[0]));
+    let Op::Compare(Compare(CompareKind::LessEqual)) = test.op else { return Ok(None) };
+    let zero = |v: ValueId| constant(out, v) == Some(0.0);
+    let same = rectifier.op == Op::Select(Select)
+        && rectifier.operands[0] == x[0]
+        && rectifier.operands[2] == test.operands[0]
+        && [x[1], rectifier.operands[1], test.operands[1]].into_iter().all(zero);
+    let largest = Op::ReduceWindow(ReduceWindow { kind: ReduceKind::Max, dims: dims.clone() });
+    let pooled = out.nodes().iter().find(|n| n.op == largest && n.operands == [y]).and_then(|n| n.results().next());
+    let (Some(pooled), true, Op::BroadcastInDim(_)) = (pooled, same, &made_by(x[1]).op) else { return Ok(None) };
+    let (scatter, number) = (scatter.clone(), made_by(x[1]).operands[0]);
+    if !out.ty(number).shape.is_empty() {
+        return Ok(None);
+    }
+    let spread = BroadcastInDim { shape: out.ty(pooled).shape.clone(), dims: vec![] };
+    let zeros = out.push(spread.into(), &[number], node.scope)?[0];
+    let test = out.push(Compare(CompareKind::LessEqual).into(), &[pooled, zeros], node.scope)?[0];
+    let kept = out.push(Select.into(), &[test, zeros, g], node.scope)?[0];
+    Ok(Some(out.push(scatter.into(), &[y, kept], node.scope)?[0]))
 }
 
 /// pad(a) + pad(b) + … = concatenate(a, b, …) where the paddings are zeros and the parts fill the axis: the gradient of slices.
