@@ -207,6 +207,28 @@ fn small_windows_of_many_channels() {
 }
 
 #[test]
+fn tiles_round_little() {
+    let pool = Pool::new(1);
+    for (taps, bound) in [(3, 1.5e-6), (5, 2e-6)] {
+        let c = Conv::channels_last(16, 32, 48, 1, vec![same(16, taps, 1), same(16, taps, 1)]);
+        for c in [c.clone(), by_input(&c), by_weights(&c)] {
+            let [nx, nw, ny] = c.extents();
+            let (x, w, mut y) = (noise(nx, 1), noise(nw, 2), vec![0.0f32; ny]);
+            // SAFETY: the slices have the lengths that `extents` names.
+            unsafe { conv_f32_on(Isa::available()[0], &c, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), &pool, None) };
+            let (mut error, mut size) = (0.0, 0.0);
+            for (at, sum, _) in naive(&c, &x, &w) {
+                error += (y[at] as f64 - sum).powi(2);
+                size += sum * sum;
+            }
+            let relative = (error / size).sqrt();
+            println!("{taps} x {taps}, {:?}: {relative:.2e}", c.spatial[0]);
+            assert!(relative < bound, "{c:?}: root mean square error {relative:e} of the results' size");
+        }
+    }
+}
+
+#[test]
 fn narrow_images() {
     for (size, kernel) in [(4, 3), (2, 3), (1, 3), (3, 3), (5, 5)] {
         check(&Conv::channels_last(5, 18, 35, 1, vec![same(size, kernel, 1), same(size, kernel, 1)]));
