@@ -127,7 +127,8 @@ fn arithmetic(out: &Graph, kind: BinaryKind, x: &[ValueId]) -> Option<ValueId> {
 }
 
 /// With y = a ≤ 0 ? 0 : a and p its largest per window: a ≤ 0 ? 0 : scatter(y, g) = scatter(y, p ≤ 0 ? 0 : g), since g goes to where y is
-/// p: the gradient of a rectifier below the largest of windows, on as many elements as there are windows.
+/// p: the gradient of a rectifier below the largest of windows, on as many elements as there are windows. (Where a window holds a NaN, so
+/// does p, and the gradient of one of its other elements may differ.)
 fn rectified_scatter(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
     let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
     let Op::SelectAndScatter(scatter @ SelectAndScatter { largest: true, dims }) = &made_by(x[2]).op else {

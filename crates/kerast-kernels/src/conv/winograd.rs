@@ -13,13 +13,17 @@
 //! computed the same way wherever it falls; gradients by the weights are summed up in parts that depend on the
 //! shape alone.
 
-use super::problem::{Axis, Operands, Problem};
+mod forward;
+mod weights;
+
+pub(super) use forward::{packed_len, prepack, solve};
+pub(super) use weights::solve_weights;
+
+use super::problem::{Axis, Problem};
 use super::strip::{Source, load};
-use crate::gemm::Epilogue;
-use crate::gemm::drive::{Shared, Team};
-use crate::gemm::micro::{Kernels, Sandwich, Tile, WHOLE, even};
-use crate::gemm::pack::{Panel, pack};
-use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
+use crate::gemm::micro::{Kernels, Tile, WHOLE, even};
+use crate::gemm::toom::Sandwich;
+use crate::scratch::{RIGHT, with_scratch};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -30,15 +34,10 @@ const BLOCK_BY_WEIGHTS: usize = 72 * 1024;
 /// Mixed weights, or sums of a gradient by the weights, that stay in that cache from block to block; and at most.
 const RESIDENT: usize = 160 * 1024;
 const MOST: usize = 2400 * 1024;
-/// Partial sums of all parts of a gradient by the weights, and parts at most.
-const PARTIALS: usize = 1 << 20;
-const PARTS: usize = 16;
 /// Channels at least, of input and output.
 const CHANNELS: usize = 16;
 /// Output channels at a time, where there are many.
 const WIDTH: usize = 128;
-/// Input channels whose weights are mixed at a time.
-const MIXED: usize = 32;
 /// Keeps the planes of mixed elements off each other's places in the cache.
 const SHIFT: usize = 16;
 
@@ -192,374 +191,56 @@ struct Squares {
     count: usize,
 }
 
-/// Elements of the mixed weights.
-pub(super) fn packed_len(kernels: &Kernels, cut: &Cut) -> usize {
-    cut.places() * cut.inputs * cut.outputs.next_multiple_of(kernels.columns)
+/// One matrix product of a place.
+struct Product {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: *const f32,
+    /// Strides of A by row and by column; one of them is 1.
+    a_steps: [usize; 2],
+    b: *const f32,
+    b_step: usize,
+    /// From one panel of columns of B to the next.
+    b_panel: usize,
+    c: *mut f32,
+    c_row: usize,
+    /// B may be read beyond its columns, up to whole panels.
+    padded: bool,
+    accumulate: bool,
 }
 
-/// Mixes the weights: [place][panel][input channel][column].
-///
-/// # Safety
-/// `o.w` is readable as the problem says, `packed` is writable for [`packed_len`].
-pub(super) unsafe fn prepack(kernels: &Kernels, p: &Problem, cut: &Cut, o: Operands, packed: *mut f32, team: Team<'_>) {
-    let [_, h, w] = p.axes;
-    let wide = kernels.columns;
-    let panel = p.inputs * wide;
-    let place = p.outputs.div_ceil(wide) * panel;
-    let chunks = p.inputs.div_ceil(MIXED);
-    let pieces = p.outputs.div_ceil(wide) * chunks;
-    let team = if pieces < 2 { Team(None) } else { team };
-    let packed = Shared(packed);
-    let micro = (kernels.sandwich)(cut.taps, cut.products);
-    team.run(pieces, &|piece| {
-        let (j, channels) = (piece / chunks, even(p.inputs, chunks, piece % chunks));
-        let tap = channels.len() * wide;
-        with_scratch(&RIGHT, cut.taps * cut.taps * tap, |taps| {
-            for t in 0..cut.taps * cut.taps {
-                let at = (t / cut.taps) as isize * h.w + (t % cut.taps) as isize * w.w;
-                let source = Panel {
-                    src: o.weight(at + (channels.start * p.w_input + j * wide * p.w_output) as isize),
-                    deep: p.w_input,
-                    wide: p.w_output,
-                    depth: channels.len(),
-                    across: wide.min(p.outputs - j * wide),
-                };
-                // SAFETY: one tap of these channels; the scratch memory holds all of them.
-                unsafe { pack(kernels, source, wide, taps.add(t * tap)) };
-            }
-            let all = Sandwich {
-                x: taps,
-                x_steps: [cut.taps * tap, tap],
-                y: packed.get().wrapping_add(j * panel + channels.start * wide),
-                y_steps: [cut.products * place, place],
-                channels: tap,
-                count: 1,
-                x_next: 0,
-                y_next: 0,
-            };
-            // SAFETY: as above; every piece has its own part of every place.
-            unsafe { micro(&all) };
-        });
-    });
-}
-
-/// # Safety
-/// As for [`super::conv_f32`].
-pub(super) unsafe fn solve(
-    kernels: &Kernels,
-    p: &Problem,
-    cut: &Cut,
-    o: Operands,
-    team: Team<'_>,
-    epilogue: Option<Epilogue<'_>>,
-) {
-    with_scratch(&SHARED, if o.packed { 0 } else { packed_len(kernels, cut) }, |memory| {
-        let weights = if o.packed { o.w } else { memory.cast_const() };
-        let panels = p.outputs.div_ceil(kernels.columns);
-        let width = panels.min(WIDTH / kernels.columns) * kernels.columns;
-        let lines = p.batch * cut.rows;
-        let most = cut.lines(p.inputs.next_multiple_of(kernels.lanes) + width, BLOCK);
-        let blocks = lines.div_ceil(most);
-        let blocks = blocks.next_multiple_of(team.threads()).min(lines);
-        let groups = if blocks < team.threads() { panels.min(team.threads()) } else { 1 };
-        let work = Forward { kernels, p, cut, o, weights, width };
-        // SAFETY: the scratch memory holds the mixed weights; tasks have blocks of y of their own.
-        unsafe {
-            if !o.packed {
-                prepack(kernels, p, cut, o, memory, team);
-            }
-            team.run(blocks * groups, &|t| {
-                let lines = even(lines, blocks, t / groups);
-                let panels = even(panels, groups, t % groups);
-                work.block(lines.clone(), panels.clone());
-                if let Some(e) = epilogue {
-                    let channels = panels.start * kernels.columns..(panels.end * kernels.columns).min(p.outputs);
-                    e(work.pixels(lines.start)..work.pixels(lines.end), channels);
-                }
-            });
-        }
-    });
-}
-
-/// A sum over taps under way.
-struct Forward<'a> {
-    kernels: &'a Kernels,
-    p: &'a Problem,
-    cut: &'a Cut,
-    o: Operands,
-    weights: *const f32,
-    /// Output channels at a time.
-    width: usize,
-}
-
-// SAFETY: tasks read x and the weights and write disjoint parts of y.
-unsafe impl Sync for Forward<'_> {}
-
-impl Forward<'_> {
-    /// The first output position of a row of tiles, counted through all examples.
-    fn pixels(&self, line: usize) -> usize {
-        let [_, h, w] = self.p.axes;
-        (line / self.cut.rows * h.output + line % self.cut.rows * self.cut.side) * w.output
-    }
-
-    /// Some rows of tiles, in some panels of output channels.
-    unsafe fn block(&self, lines: Range<usize>, panels: Range<usize>) {
-        let (p, cut, wide) = (self.p, self.cut, self.kernels.columns);
-        let [_, h, w] = p.axes;
-        let tiles = lines.len() * cut.columns;
-        let row = p.inputs.next_multiple_of(self.kernels.lanes);
-        let (left, right) = (tiles * row + SHIFT, tiles * self.width + SHIFT);
-        with_scratch(&LEFT, cut.places() * (left + right), |mixed| {
-            let products = mixed.wrapping_add(cut.places() * left);
-            let source = Source {
-                base: self.o.input(0),
-                step: [0, h.x as isize, w.x as isize],
-                size: [1, h.input, w.input],
-                channel: p.x_channel,
-                channels: p.inputs,
-            };
-            let squares = Squares { source, example: p.x_batch, pad: [h.pad, w.pad], count: cut.products };
-            // SAFETY: the scratch memory holds all places of all tiles, before and after the products.
-            unsafe {
-                cut.mix(self.kernels, &squares, lines.clone(), mixed, left, row);
-                for first in panels.clone().step_by(self.width / wide) {
-                    let some = first..panels.end.min(first + self.width / wide);
-                    for place in 0..cut.places() {
-                        let (a, c) = (mixed.wrapping_add(place * left), products.wrapping_add(place * right));
-                        self.multiply(a, c, tiles, place, some.clone());
-                    }
-                    self.unmix(products, right, lines.clone(), some);
-                }
-            }
-        });
-    }
-
-    /// One place of all tiles of a block: a product of matrices.
-    unsafe fn multiply(&self, a: *const f32, c: *mut f32, tiles: usize, place: usize, panels: Range<usize>) {
-        let (p, high, wide) = (self.p, self.kernels.rows, self.kernels.columns);
-        let row = p.inputs.next_multiple_of(self.kernels.lanes);
-        let all = p.outputs.div_ceil(wide);
-        let heights = tiles.div_ceil(high);
-        for panel in panels.clone() {
-            let columns = wide.min(p.outputs - panel * wide);
+impl Product {
+    /// Panel by panel of B, which stays in the L1 cache meanwhile.
+    ///
+    /// # Safety
+    /// The operands reach as far as the sizes say; nobody else uses C.
+    unsafe fn run(&self, kernels: &Kernels) {
+        let by_column = self.a_steps[0] == 1 && self.a_steps[1] != 1;
+        let heights = self.m.div_ceil(kernels.rows);
+        for panel in 0..self.n.div_ceil(kernels.columns) {
+            let first = panel * kernels.columns;
             for t in 0..heights {
-                let rows = even(tiles, heights, t);
+                let rows = even(self.m, heights, t);
                 let tile = Tile {
                     segments: &WHOLE,
-                    k: p.inputs,
-                    a: a.wrapping_add(rows.start * row),
-                    a_row: row,
-                    a_step: 1,
-                    b: self.weights.wrapping_add((place * all + panel) * p.inputs * wide),
-                    b_step: wide,
-                    c: c.wrapping_add(rows.start * self.width + (panel - panels.start) * wide),
-                    c_row: self.width,
-                    columns,
-                    padded: true,
-                    accumulate: false,
+                    k: self.k,
+                    a: self.a.wrapping_add(rows.start * self.a_steps[0]),
+                    a_row: self.a_steps[0],
+                    a_step: self.a_steps[1],
+                    b: self.b.wrapping_add(panel * self.b_panel),
+                    b_step: self.b_step,
+                    c: self.c.wrapping_add(rows.start * self.c_row + first),
+                    c_row: self.c_row,
+                    columns: kernels.columns.min(self.n - first),
+                    padded: self.padded,
+                    accumulate: self.accumulate,
                     ahead: std::ptr::null(),
                     ahead_step: 0,
                 };
-                // SAFETY: the rows lie within the block, the panel within the mixed weights.
-                unsafe { self.kernels.pick(false, rows.len(), columns)(&tile) };
+                // SAFETY: the tile lies within the product.
+                unsafe { kernels.pick(by_column, rows.len(), tile.columns)(&tile) };
             }
-        }
-    }
-
-    /// Mixes the products of all places back into outputs.
-    unsafe fn unmix(&self, products: *const f32, plane: usize, lines: Range<usize>, panels: Range<usize>) {
-        let (p, cut, wide) = (self.p, self.cut, self.kernels.columns);
-        let [_, h, w] = p.axes;
-        let channels = panels.start * wide..p.outputs.min(panels.end * wide);
-        let count = channels.len();
-        let micro = (self.kernels.sandwich)(cut.products, cut.side);
-        let whole = w.output / cut.side;
-        let mut squares = Sandwich {
-            x: products,
-            x_steps: [cut.products * plane, plane],
-            y: self.o.output(0),
-            y_steps: [h.y, w.y],
-            channels: count,
-            count: whole,
-            x_next: self.width,
-            y_next: cut.side * w.y,
-        };
-        for line in lines {
-            let (example, r) = (line / cut.rows, line % cut.rows * cut.side);
-            let y = self.o.output(example * p.y_batch + r * h.y + channels.start);
-            // Tiles that reach beyond the output.
-            let mut cut_off = 0..cut.columns;
-            // SAFETY: whole tiles, or those elements of tiles that exist.
-            unsafe {
-                if r + cut.side <= h.output {
-                    micro(&Sandwich { y, ..squares });
-                    cut_off.start = whole;
-                }
-                with_scratch(&RIGHT, cut.side * cut.side * count, |own| {
-                    for t in cut_off {
-                        micro(&Sandwich {
-                            x: squares.x.wrapping_add(t * self.width),
-                            y: own,
-                            y_steps: [cut.side * count, count],
-                            count: 1,
-                            ..squares
-                        });
-                        let q = t * cut.side;
-                        for i in 0..cut.side.min(h.output - r) {
-                            for j in 0..cut.side.min(w.output - q) {
-                                let from = own.add((i * cut.side + j) * count);
-                                std::ptr::copy_nonoverlapping(from, y.wrapping_add(i * h.y + (q + j) * w.y), count);
-                            }
-                        }
-                    }
-                });
-            }
-            squares.x = squares.x.wrapping_add(cut.columns * self.width);
-        }
-    }
-}
-
-/// Sums over positions: `p` as in [`super::weights`], `cut` that of the convolution which is differentiated.
-///
-/// # Safety
-/// As for [`super::conv_f32`].
-pub(super) unsafe fn solve_weights(
-    kernels: &Kernels,
-    p: &Problem,
-    cut: &Cut,
-    o: Operands,
-    team: Team<'_>,
-    epilogue: Option<Epilogue<'_>>,
-) {
-    let row = cut.outputs.next_multiple_of(kernels.lanes);
-    let plane = cut.inputs * row + SHIFT;
-    let cells = cut.places() * plane;
-    let lines = cut.examples * cut.rows;
-    let most = cut.lines(cut.inputs.next_multiple_of(kernels.lanes) + row, BLOCK_BY_WEIGHTS);
-    let parts = (PARTIALS / cells).clamp(1, PARTS).min(lines.div_ceil(most));
-    with_scratch(&PARTIAL, parts * cells, |sums| {
-        let sums = Shared(sums);
-        let work = ByWeights { kernels, p, cut, o, row, plane };
-        team.run(parts, &|part| {
-            let mine = even(lines, parts, part);
-            let blocks = mine.len().div_ceil(most);
-            for b in 0..blocks {
-                let lines = even(mine.len(), blocks, b);
-                let lines = mine.start + lines.start..mine.start + lines.end;
-                // SAFETY: every part has sums of its own.
-                unsafe { work.block(lines, sums.get().wrapping_add(part * cells), b > 0) };
-            }
-        });
-        let tasks = cut.inputs.min(4 * team.threads());
-        let team = if cells * parts < 64 * 1024 { Team(None) } else { team };
-        team.run(tasks, &|t| {
-            for channel in even(cut.inputs, tasks, t) {
-                // SAFETY: every input channel has sums and results of its own.
-                unsafe { work.combine(sums.get(), parts, cells, channel) };
-            }
-        });
-    });
-    if let Some(e) = epilogue {
-        e(0..p.batch * p.positions(), 0..p.outputs);
-    }
-}
-
-/// A sum over positions under way.
-struct ByWeights<'a> {
-    kernels: &'a Kernels,
-    p: &'a Problem,
-    cut: &'a Cut,
-    o: Operands,
-    /// Strides of the sums, by input channel and by place.
-    row: usize,
-    plane: usize,
-}
-
-impl ByWeights<'_> {
-    /// Adds some rows of tiles to the sums of all places.
-    unsafe fn block(&self, lines: Range<usize>, sums: *mut f32, accumulate: bool) {
-        let (p, cut, kernels) = (self.p, self.cut, self.kernels);
-        let [_, h, w] = p.axes;
-        let tiles = lines.len() * cut.columns;
-        let (a_row, b_row) = (cut.inputs.next_multiple_of(kernels.lanes), self.row);
-        let (left, right) = (tiles * a_row + SHIFT, tiles * b_row + SHIFT);
-        let x = Source {
-            base: self.o.input(0),
-            step: [0, h.x as isize, w.x as isize],
-            size: [1, h.input, w.input],
-            channel: p.x_batch,
-            channels: cut.inputs,
-        };
-        let dy = Source {
-            base: self.o.weight(0),
-            step: [0, h.w, w.w],
-            size: [1, h.kernel, w.kernel],
-            channel: p.w_output,
-            channels: cut.outputs,
-        };
-        let x = Squares { source: x, example: p.x_channel, pad: [h.pad, w.pad], count: cut.products };
-        let dy = Squares { source: dy, example: p.w_input, pad: [0; 2], count: cut.side };
-        with_scratch(&LEFT, cut.places() * (left + right), |mixed| {
-            let other = mixed.wrapping_add(cut.places() * left);
-            // SAFETY: the scratch memory holds all places of all tiles of both operands.
-            unsafe {
-                cut.mix(kernels, &x, lines.clone(), mixed, left, a_row);
-                cut.mix(kernels, &dy, lines, other, right, b_row);
-            }
-            let heights = cut.inputs.div_ceil(kernels.rows);
-            for place in 0..cut.places() {
-                for t in 0..heights {
-                    let rows = even(cut.inputs, heights, t);
-                    for j in (0..cut.outputs).step_by(kernels.columns) {
-                        let columns = kernels.columns.min(cut.outputs - j);
-                        let tile = Tile {
-                            segments: &WHOLE,
-                            k: tiles,
-                            a: mixed.wrapping_add(place * left + rows.start),
-                            a_row: 1,
-                            a_step: a_row,
-                            b: other.wrapping_add(place * right + j),
-                            b_step: b_row,
-                            c: sums.wrapping_add(place * self.plane + rows.start * self.row + j),
-                            c_row: self.row,
-                            columns,
-                            padded: false,
-                            accumulate,
-                            ahead: std::ptr::null(),
-                            ahead_step: 0,
-                        };
-                        // SAFETY: the tile lies within the block and its place's sums.
-                        unsafe { kernels.pick(true, rows.len(), columns)(&tile) };
-                    }
-                }
-            }
-        });
-    }
-
-    /// Adds the parts of one input channel up, in order, and mixes its places into the taps of y.
-    unsafe fn combine(&self, sums: *mut f32, parts: usize, cells: usize, channel: usize) {
-        let (p, cut) = (self.p, self.cut);
-        let [_, h, w] = p.axes;
-        let first = sums.wrapping_add(channel * self.row);
-        // SAFETY: this channel's rows of every place and part.
-        unsafe {
-            for place in 0..cut.places() {
-                let to = first.add(place * self.plane);
-                for part in 1..parts {
-                    (0..cut.outputs).for_each(|k| *to.add(k) += *to.add(part * cells + k));
-                }
-            }
-            let taps = Sandwich {
-                x: first,
-                x_steps: [cut.products * self.plane, self.plane],
-                y: self.o.output(channel * p.y_batch),
-                y_steps: [h.y, w.y],
-                channels: cut.outputs,
-                count: 1,
-                x_next: 0,
-                y_next: 0,
-            };
-            (self.kernels.sandwich)(cut.products, cut.taps)(&taps);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Micro-kernels for AVX2 with FMA: tiles of 6 x 16.
 
-use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
-use super::toom;
+use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 use std::arch::x86_64::*;
 
 type Vector = __m256;
@@ -135,4 +135,5 @@ fn prefetch(p: *const f32) {
     _mm_prefetch::<_MM_HINT_T0>(p.cast());
 }
 
+sandwich_kernels!(target_feature(enable = "avx2,fma"));
 micro_kernels!(target_feature(enable = "avx2,fma"), rows: [1 2 3 4 5 6], most: 6, vectors: [1 2], masks: true);

@@ -1,7 +1,7 @@
 //! Micro-kernels for AVX-512: tiles of 12 x 32.
 
-use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
-use super::toom;
+use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 use std::arch::x86_64::*;
 
 type Vector = __m512;
@@ -150,5 +150,6 @@ fn prefetch(p: *const f32) {
     _mm_prefetch::<_MM_HINT_T1>(p.cast());
 }
 
+sandwich_kernels!(target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"));
 micro_kernels!(target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"),
     rows: [1 2 3 4 5 6 7 8 9 10 11 12], most: 12, vectors: [1 2], masks: true);

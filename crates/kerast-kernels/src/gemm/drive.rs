@@ -5,6 +5,7 @@
 
 use super::micro::{Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
+use super::split::Split;
 use super::{Epilogue, Gemm, vector};
 use crate::pool::Pool;
 use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
@@ -25,8 +26,6 @@ const RIGHT_DIRECT: usize = 8 * 1024;
 
 /// From this many operations on tasks are tapered.
 const TAPERED: f64 = 8e6;
-/// How many times smaller the tasks at the end of a product are than the others.
-const TAIL: usize = 3;
 
 /// Elements of a cache line.
 const LINE: usize = 16;
@@ -77,14 +76,6 @@ impl Shared {
     pub(crate) fn get(&self) -> *mut f32 {
         self.0
     }
-}
-
-/// Cuts `count` things into groups, the last `tail` of them [`TAIL`] times smaller than the others: the bounds of group
-/// `index`.
-fn tapered(count: usize, groups: usize, tail: usize, index: usize) -> Range<usize> {
-    let weight = |i: usize| TAIL * i.min(groups - tail) + i.saturating_sub(groups - tail);
-    let bound = |i: usize| (count as u64 * weight(i) as u64 / weight(groups) as u64) as usize;
-    bound(index)..bound(index + 1)
 }
 
 /// Who works on one product: the whole pool, or the thread that calls.
@@ -303,10 +294,8 @@ struct Plan<'a> {
     /// Blocks of K.
     depths: usize,
     /// Blocks of rows and groups of panels: one task each.
-    blocks: usize,
-    groups: usize,
-    /// How many of the blocks, or of the groups if there is one block, are small ones at the end.
-    tail: usize,
+    blocks: Split,
+    groups: Split,
     /// A's rows are contiguous in memory down the columns: kernels that read columns.
     by_column: bool,
     pack_left: bool,
@@ -351,25 +340,21 @@ impl<'a> Plan<'a> {
                 groups = 1;
             }
         }
-        // What a slower thread leaves over is shared out in small pieces.
-        let pieces = if blocks > 1 { g.m / kernels.rows } else { panels };
-        let few = threads > 1
-            && g.flops() >= TAPERED
-            && (threads..4 * threads).contains(&blocks.max(groups))
-            && blocks.min(groups) <= 1;
-        let tail = if few && pieces >= 2 * (blocks.max(groups) + threads) { threads } else { 0 };
-        if blocks > 1 {
-            blocks += tail;
-        } else {
-            groups += tail;
+        let (mut blocks, mut groups) = (Split::even(blocks.max(1)), Split::even(groups));
+        if threads > 1 && g.flops() >= TAPERED {
+            match (blocks.parts, groups.parts) {
+                (_, 1) => blocks = blocks.tapered(g.m / kernels.rows, threads),
+                (1, _) => groups = groups.tapered(panels, threads),
+                _ => {}
+            }
         }
-        Plan { kernels, g, depths, blocks: blocks.max(1), groups, tail, by_column, pack_left, pack_right }
+        Plan { kernels, g, depths, blocks, groups, by_column, pack_left, pack_right }
     }
 
     unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
         let (g, wide) = (self.g, self.kernels.columns);
         let panels = g.n.div_ceil(wide);
-        if !self.pack_right || self.blocks == 1 {
+        if !self.pack_right || self.blocks.parts == 1 {
             let right = if self.pack_right { Right::Own } else { Right::InPlace };
             // SAFETY: passed on.
             return unsafe { self.share(o, right, 0..panels, team, epilogue) };
@@ -445,11 +430,10 @@ impl<'a> Plan<'a> {
         team: Team<'_>,
         epilogue: Option<Epilogue<'_>>,
     ) {
-        let groups = self.groups.min(panels.len());
-        team.run(self.blocks * groups, &|t| {
-            let (rows_tail, panels_tail) = if self.blocks > 1 { (self.tail, 0) } else { (0, self.tail) };
-            let rows = tapered(self.g.m, self.blocks, rows_tail, t / groups);
-            let mine = tapered(panels.len(), groups, panels_tail, t % groups);
+        let groups = if self.groups.parts <= panels.len() { self.groups } else { Split::even(panels.len()) };
+        team.run(self.blocks.parts * groups.parts, &|t| {
+            let rows = self.blocks.part(self.g.m, t / groups.parts);
+            let mine = groups.part(panels.len(), t % groups.parts);
             // SAFETY: tasks have disjoint blocks of C.
             unsafe { self.block(o, right, &panels, mine.clone(), rows.clone()) };
             if let Some(e) = epilogue {
@@ -536,11 +520,10 @@ impl<'a> Plan<'a> {
         let (left, c) = (tile.a, tile.c);
         // The panel that follows: behind this one where panels are packed, else beside it.
         let wide = self.kernels.columns;
-        let (next, stretch, fetches) = match tile.b_step == wide {
-            true => (tile.b.wrapping_add(tile.k * wide), tile.k * LINE, wide / LINE),
-            false => (tile.b.wrapping_add(wide), LINE, wide / LINE + 1),
+        let (next, stretch, step, fetches) = match tile.b_step == wide {
+            true => (tile.b.wrapping_add(tile.k * wide), tile.k * LINE, LINE, wide / LINE),
+            false => (tile.b.wrapping_add(wide), LINE, tile.b_step, wide / LINE + 1),
         };
-        let fetch_step = if tile.b_step == wide { LINE } else { tile.b_step };
         if !self.pack_left {
             (tile.a_row, tile.a_step) = (g.a.row, g.a.col);
         }
@@ -548,7 +531,7 @@ impl<'a> Plan<'a> {
             let r = even(rows.len(), tiles, t);
             let i = rows.start + r.start;
             (tile.ahead, tile.ahead_step) = match (1..=fetches).contains(&t) {
-                true => (next.wrapping_add((t - 1) * stretch), fetch_step),
+                true => (next.wrapping_add((t - 1) * stretch), step),
                 false => (std::ptr::null(), 0),
             };
             tile.c = c.wrapping_add(i * g.c_row);

@@ -5,6 +5,7 @@
 //! segments that lie anywhere in A and B (a plain product has one, a convolution one per kernel row or kernel
 //! position).
 
+use super::toom::Sandwiched;
 use crate::isa::Isa;
 
 /// Where one stretch of K begins: offsets in elements from the tile's `a` and `b`.
@@ -66,24 +67,6 @@ pub(crate) struct Strand<'a> {
 /// A kernel for a fixed number of pixels or taps.
 pub(crate) type Channelwise = unsafe fn(&Strand<'_>);
 
-/// What a kernel for [`toom`](super::toom)'s matrices does: Y = M X Mᵀ for `channels` channels side by side, where X and Y
-/// are square and their elements vectors of channels.
-pub(crate) struct Sandwich {
-    pub(crate) x: *const f32,
-    /// Strides of rows and columns.
-    pub(crate) x_steps: [usize; 2],
-    pub(crate) y: *mut f32,
-    pub(crate) y_steps: [usize; 2],
-    pub(crate) channels: usize,
-    /// So many squares one after the other, and how far they are apart.
-    pub(crate) count: usize,
-    pub(crate) x_next: usize,
-    pub(crate) y_next: usize,
-}
-
-/// A kernel for a fixed matrix.
-pub(crate) type Sandwiched = unsafe fn(&Sandwich);
-
 /// Pixels or taps of a [`Strand`] at most.
 pub(crate) const STRANDS: usize = 8;
 
@@ -117,7 +100,7 @@ pub(crate) struct Kernels {
     pub(crate) across: [Channelwise; STRANDS],
     /// [taps - 1]: see [`Strand`].
     pub(crate) along: [Channelwise; STRANDS],
-    /// The kernel for `toom::matrix(from, to)`.
+    /// The kernel for [`toom::matrix`](super::toom::matrix) of these sizes.
     pub(crate) sandwich: fn(usize, usize) -> Sandwiched,
 }
 
@@ -159,22 +142,8 @@ macro_rules! micro_table {
 }
 pub(crate) use micro_table;
 
-/// A loop over the indices of a [`Sandwich`], written out.
-macro_rules! unrolled {
-    ($i:ident below $end:ident $body:block) => {
-        unrolled!($i, $end, $body, 0 1 2 3 4 5)
-    };
-    ($i:ident, $end:ident, $body:block, $($n:literal)*) => {
-        $(if $n < $end {
-            const $i: usize = $n;
-            $body
-        })*
-    };
-}
-pub(crate) use unrolled;
-
 /// Defines `KERNELS` from the operations in scope: `Vector`, `Mask`, `LANES`, `zero`, `splat`, `load`, `load_part`,
-/// `fma`, `add`, `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`.
+/// `fma`, `add`, `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`, `sandwich`.
 macro_rules! micro_kernels {
     ($feature:meta, rows: $rows:tt, most: $most:literal, vectors: [$($v:literal)*], masks: $masks:literal) => {
         /// Sums a tile up in registers.
@@ -393,100 +362,6 @@ macro_rules! micro_kernels {
             }
         }
 
-        /// One vector of channels of a sandwich.
-        #[$feature]
-        #[inline]
-        unsafe fn squeeze<const FROM: usize, const TO: usize, const PART: bool>(
-            s: &Sandwich,
-            x: *const f32,
-            y: *mut f32,
-            part: Mask,
-        ) {
-            let mut half = [[zero(); FROM]; TO];
-            // SAFETY: the caller vouches for all elements of the squares.
-            unsafe {
-                unrolled!(J below FROM {
-                    let mut column = [zero(); FROM];
-                    unrolled!(I below FROM {
-                        let p = x.wrapping_add(I * s.x_steps[0] + J * s.x_steps[1]);
-                        column[I] = if PART { load_part(p, part) } else { load(p) };
-                    });
-                    let mixed = combine::<FROM, TO>(column);
-                    unrolled!(I below TO { half[I][J] = mixed[I]; });
-                });
-                unrolled!(I below TO {
-                    let row = combine::<FROM, TO>(half[I]);
-                    unrolled!(J below TO {
-                        let p = y.wrapping_add(I * s.y_steps[0] + J * s.y_steps[1]);
-                        if PART { store_part(p, part, row[J]) } else { store(p, row[J]) }
-                    });
-                });
-            }
-        }
-
-        /// Sums of vectors with the constants of a matrix.
-        #[$feature]
-        #[inline]
-        fn combine<const FROM: usize, const TO: usize>(v: [Vector; FROM]) -> [Vector; TO] {
-            let mut sums = [zero(); TO];
-            unrolled!(I below TO {
-                unrolled!(J below FROM {
-                    let factor = const { toom::matrix(FROM, TO) }[I][J];
-                    let first = const { toom::first(FROM, TO) }[I] == J;
-                    if first && factor == 1.0 {
-                        sums[I] = v[J];
-                    } else if factor == 1.0 {
-                        sums[I] = add(sums[I], v[J]);
-                    } else if factor != 0.0 {
-                        // SAFETY: one element.
-                        sums[I] = fma(unsafe { splat(&factor) }, v[J], sums[I]);
-                    }
-                });
-            });
-            sums
-        }
-
-        #[$feature]
-        unsafe fn sandwich<const FROM: usize, const TO: usize>(s: &Sandwich) {
-            let whole = s.channels / LANES * LANES;
-            let part = mask(s.channels - whole);
-            let (mut x, mut y) = (s.x, s.y);
-            for _ in 0..s.count {
-                // SAFETY: passed on.
-                unsafe {
-                    for c in (0..whole).step_by(LANES) {
-                        squeeze::<FROM, TO, false>(s, x.wrapping_add(c), y.wrapping_add(c), part);
-                    }
-                    if whole < s.channels {
-                        squeeze::<FROM, TO, true>(s, x.wrapping_add(whole), y.wrapping_add(whole), part);
-                    }
-                }
-                (x, y) = (x.wrapping_add(s.x_next), y.wrapping_add(s.y_next));
-            }
-        }
-
-        /// # Panics
-        /// If convolutions of no kind have this matrix.
-        fn sandwiched(from: usize, to: usize) -> Sandwiched {
-            match (from, to) {
-                (4, 4) => sandwich::<4, 4>,
-                (3, 4) => sandwich::<3, 4>,
-                (4, 2) => sandwich::<4, 2>,
-                (2, 4) => sandwich::<2, 4>,
-                (4, 3) => sandwich::<4, 3>,
-                (6, 6) => sandwich::<6, 6>,
-                (3, 6) => sandwich::<3, 6>,
-                (6, 4) => sandwich::<6, 4>,
-                (4, 6) => sandwich::<4, 6>,
-                (6, 3) => sandwich::<6, 3>,
-                (5, 6) => sandwich::<5, 6>,
-                (6, 2) => sandwich::<6, 2>,
-                (2, 6) => sandwich::<2, 6>,
-                (6, 5) => sandwich::<6, 5>,
-                _ => unreachable!("no convolution takes {from} elements to {to}"),
-            }
-        }
-
         pub(crate) static KERNELS: Kernels = Kernels {
             rows: $most,
             lanes: LANES,
@@ -499,7 +374,7 @@ macro_rules! micro_kernels {
             transpose,
             across: [across::<1>, across::<2>, across::<3>, across::<4>, across::<5>, across::<6>, across::<7>, across::<8>],
             along: [along::<1>, along::<2>, along::<3>, along::<4>, along::<5>, along::<6>, along::<7>, along::<8>],
-            sandwich: sandwiched,
+            sandwich,
         };
     };
 }

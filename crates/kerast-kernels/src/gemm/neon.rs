@@ -1,7 +1,7 @@
 //! Micro-kernels for aarch64's Advanced SIMD: tiles of 8 x 12.
 
-use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
-use super::toom;
+use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 use std::arch::aarch64::*;
 
 type Vector = float32x4_t;
@@ -105,4 +105,5 @@ unsafe fn transpose(
 #[inline(always)]
 fn prefetch(_: *const f32) {}
 
+sandwich_kernels!(target_feature(enable = "neon"));
 micro_kernels!(target_feature(enable = "neon"), rows: [1 2 3 4 5 6 7 8], most: 8, vectors: [1 2 3], masks: false);

@@ -1,7 +1,7 @@
 //! Micro-kernels in plain Rust, for machines without kernels of their own: tiles of 4 x 8 that compilers vectorise.
 
-use super::micro::{DOTS, Kernels, Micro, Sandwich, Sandwiched, Strand, Tile, micro_kernels, micro_table, unrolled};
-use super::toom;
+use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 
 type Vector = [f32; LANES];
 type Mask = usize;
@@ -91,4 +91,5 @@ unsafe fn transpose(
 #[inline(always)]
 fn prefetch(_: *const f32) {}
 
+sandwich_kernels!(cfg(all()));
 micro_kernels!(cfg(all()), rows: [1 2 3 4], most: 4, vectors: [1], masks: false);

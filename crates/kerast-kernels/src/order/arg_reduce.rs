@@ -69,12 +69,11 @@ fn in_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
         return short_row::<T, LARGEST>(row);
     }
     let join = |a: T, b: T| if LARGEST { a.larger(b) } else { a.smaller(b) };
-    let Some(&first) = row.first() else { return 0 };
-    let mut best = [first; WIDTH];
+    let mut best = [row[0]; WIDTH];
     let chunks = row.chunks_exact(WIDTH);
     let rest = chunks.remainder();
     chunks.for_each(|c| (0..WIDTH).for_each(|l| best[l] = join(best[l], c[l])));
-    let best = rest.iter().chain(&best).fold(first, |a, &b| join(a, b));
+    let best = rest.iter().chain(&best).fold(row[0], |a, &b| join(a, b));
     let found = row.iter().position(|v| *v == best || v.is_nan());
     found.expect("the extreme is one of the elements")
 }
