@@ -3,12 +3,14 @@
 //! `cargo run --release --example lenet`                 on the digits inside the crate
 //! `cargo run --release --example lenet -- --data DIR`   on MNIST from a folder; `--epochs N` (4)
 
+mod options;
+
 use kerast::prelude::*;
+use options::Options;
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
-    let data = match option("--data") {
+    let options = Options::read(&["--data", "--epochs"], &[])?;
+    let data = match options.value("--data") {
         Some(folder) => datasets::mnist().from_dir(folder)?,
         None => datasets::digits()?,
     };
@@ -25,7 +27,7 @@ fn main() -> Result<()> {
     println!("\n{}", model.summary()?);
     model.compile("adam", "categorical_crossentropy").metrics(["accuracy"]).build()?;
 
-    let epochs = option("--epochs").and_then(|e| e.parse().ok()).unwrap_or(4);
+    let epochs = options.number("--epochs", 4)?;
     model.fit(&data.train.x, &data.train.y).epochs(epochs).batch_size(128).validation_split(0.2).run()?;
     let scores = model.evaluate(&data.test.x, &data.test.y).run()?;
     println!("\ntest accuracy: {:.4}   test loss: {:.4}", scores.accuracy(), scores.loss());

@@ -7,17 +7,19 @@
 //! `--net v1|v2|v4`, `--optimizer NAME`, `--epochs N` choose the book's other experiments (V1: 784-10, SGD, 200 epochs; V2: two hidden
 //! layers, SGD, 20 epochs; V4, the default: with dropout, Adam or RMSprop, 20 epochs).
 
+mod options;
+
 use kerast::optimizers::Optimizer;
 use kerast::prelude::*;
+use options::{Options, refused};
 use std::time::Instant;
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
+    let options = Options::read(&["--data", "--net", "--optimizer", "--epochs"], &["--download"])?;
     println!("{}", kerast::banner());
-    let data = match option("--data") {
+    let data = match options.value("--data") {
         Some(folder) => datasets::mnist().from_dir(folder)?,
-        None if args.iter().any(|a| a == "--download") => datasets::mnist().download()?,
+        None if options.value("--download").is_some() => datasets::mnist().download()?,
         None => datasets::digits()?,
     };
     println!("data: {}", data.source);
@@ -27,20 +29,22 @@ fn main() -> Result<()> {
     let data = data.normalize()?.flatten()?.one_hot(10)?;
     let features = data.train.x.shape()[1];
 
-    let net = option("--net").unwrap_or_else(|| "v4".into());
-    let mut model = Sequential::new();
-    if net == "v1" {
-        model = model.add(Dense::new(10).activation("softmax").input_dim(features));
-    } else {
-        let drop = if net == "v2" { 0.0 } else { 0.3 };
-        model = model.add(Dense::new(128).activation("relu").input_dim(features)).add(Dropout::new(drop));
+    let (drop, optimizer, epochs) = match options.value("--net").unwrap_or("v4") {
+        "v1" => (None, "sgd", 200),
+        "v2" => (Some(0.0), "sgd", 20),
+        "v4" => (Some(0.3), "adam", 20),
+        other => return Err(refused("`--net` has an unknown value").expected("v1, v2, v4").received(other)),
+    };
+    let mut model = Sequential::new().add(Input::new([features]));
+    if let Some(drop) = drop {
         model = model.add(Dense::new(128).activation("relu")).add(Dropout::new(drop));
-        model = model.add(Dense::new(10).activation("softmax"));
+        model = model.add(Dense::new(128).activation("relu")).add(Dropout::new(drop));
     }
+    model = model.add(Dense::new(10).activation("softmax"));
 
-    let name = option("--optimizer").unwrap_or_else(|| if net == "v4" { "adam".into() } else { "sgd".into() });
-    let epochs = option("--epochs").and_then(|e| e.parse().ok()).unwrap_or(if net == "v1" { 200 } else { 20 });
-    model.compile(Optimizer::named(&name), "categorical_crossentropy").metrics(["accuracy"]).build()?;
+    let optimizer = Optimizer::named(options.value("--optimizer").unwrap_or(optimizer));
+    let epochs = options.number("--epochs", epochs)?;
+    model.compile(optimizer, "categorical_crossentropy").metrics(["accuracy"]).build()?;
     println!("\n{}", model.summary_at(128)?);
     let start = Instant::now();
     let fit = model.fit(&data.train.x, &data.train.y).batch_size(128).epochs(epochs).validation_split(0.2);

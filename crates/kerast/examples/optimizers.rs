@@ -2,21 +2,23 @@
 //!
 //! `cargo run --release --example optimizers` (`-- --data DIR` for MNIST, `--epochs N`) prints a table and writes optimizers.png.
 
+mod options;
+
 use kerast::optimizers::Optimizer;
 use kerast::plot::{Panel, Series};
 use kerast::prelude::*;
+use options::Options;
 use std::time::Instant;
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
-    let data = match option("--data") {
+    let options = Options::read(&["--data", "--epochs"], &[])?;
+    let data = match options.value("--data") {
         Some(folder) => datasets::mnist().from_dir(folder)?,
         None => datasets::digits()?,
     };
     println!("data: {}\n", data.source);
     let data = data.normalize()?.flatten()?.one_hot(10)?;
-    let epochs = option("--epochs").and_then(|e| e.parse().ok()).unwrap_or(20);
+    let epochs = options.number("--epochs", 20)?;
 
     println!("{:<10} {:>9} {:>9} {:>9} {:>7}", "optimizer", "training", "held out", "test", "s");
     let (mut losses, mut accuracies) = (vec![], vec![]);
