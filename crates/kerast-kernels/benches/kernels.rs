@@ -4,11 +4,17 @@
 mod gradients;
 
 use gradients::{by_input, by_weights};
+use kerast_kernels::buffer::Buffer;
+use kerast_kernels::chain::Chain;
 use kerast_kernels::conv::{Conv, Dim, conv_f32};
-use kerast_kernels::gemm::{Gemm, Strides, gemm_f32};
+use kerast_kernels::dtype::DType;
+use kerast_kernels::gemm::{Gemm, GemmKernel, Strides, gemm_f32};
 use kerast_kernels::isa::isa;
+use kerast_kernels::machine::{Kernel, Place, Program, Role, Session, Slot, Step};
+use kerast_kernels::map::{Access, BinaryKind as B, Map, MapBuilder, Reg, Scalar, UnaryKind as U};
 use kerast_kernels::pool::Pool;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Best time of one call in seconds.
@@ -82,13 +88,13 @@ fn peak(pool: &Pool) -> f64 {
 }
 
 struct Report {
-    pools: Vec<(Pool, f64)>,
+    pools: Vec<(Arc<Pool>, f64)>,
     filter: String,
 }
 
 impl Report {
     /// One line: GFLOP/s and share of the peak for every pool.
-    fn line(&self, name: &str, flops: f64, mut f: impl FnMut(&Pool)) {
+    fn line(&self, name: &str, flops: f64, mut f: impl FnMut(&Arc<Pool>)) {
         if !name.contains(&self.filter) {
             return;
         }
@@ -118,6 +124,92 @@ fn gemm(r: &Report, m: usize, k: usize, n: usize, form: &str) {
         // SAFETY: the operands have the sizes of the product.
         unsafe { gemm_f32(&g, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), pool, None) }
     });
+}
+
+const BIAS: &str = "bias";
+const GELU: &str = "gelu";
+const ADAM: &str = "adam";
+
+/// What follows a product of `n` columns: its inputs beside the product, its outputs that are inputs too, its other outputs.
+fn follows(name: &str, elements: usize, n: usize) -> (Map, usize, usize, usize) {
+    let mut m = MapBuilder::new(elements);
+    let constant = |m: &mut MapBuilder, v: f64| m.constant(DType::F32, v, 0);
+    let binary = |m: &mut MapBuilder, k: B, x: Reg, y: Reg| m.op(&Scalar::Binary(k), &[x, y], DType::F32);
+    let unary = |m: &mut MapBuilder, k: U, x: Reg| m.op(&Scalar::Unary(k), &[x], DType::F32);
+    let raw = m.input(DType::F32, Access::Direct);
+    if name == ADAM {
+        let [mean, square, w] = [(); 3].map(|()| m.input(DType::F32, Access::Direct));
+        let (slow, slower) = (constant(&mut m, 0.1), constant(&mut m, 0.001));
+        let (rate, epsilon) = (constant(&mut m, 0.01), constant(&mut m, 1e-7));
+        let lerp = |m: &mut MapBuilder, from: Reg, to: Reg, by: Reg| {
+            let way = binary(m, B::Subtract, to, from);
+            let step = binary(m, B::Multiply, way, by);
+            binary(m, B::Add, from, step)
+        };
+        let mean = lerp(&mut m, mean, raw, slow);
+        let gradient = binary(&mut m, B::Multiply, raw, raw);
+        let square = lerp(&mut m, square, gradient, slower);
+        let above = binary(&mut m, B::Multiply, mean, rate);
+        let root = unary(&mut m, U::Sqrt, square);
+        let below = binary(&mut m, B::Add, root, epsilon);
+        let step = binary(&mut m, B::Divide, above, below);
+        let w = binary(&mut m, B::Subtract, w, step);
+        [mean, square, w].into_iter().for_each(|y| m.store(y));
+        return (m.finish(), 3, 3, 0);
+    }
+    let bias = m.input(DType::F32, Access::Cyclic { repeat: 1, period: n });
+    let x = binary(&mut m, B::Add, raw, bias);
+    if name == BIAS {
+        m.store(x);
+        return (m.finish(), 1, 0, 1);
+    }
+    let (root, half, one) = (constant(&mut m, 0.5f64.sqrt()), constant(&mut m, 0.5), constant(&mut m, 1.0));
+    let scaled = binary(&mut m, B::Multiply, x, root);
+    let erf = unary(&mut m, U::Erf, scaled);
+    let sum = binary(&mut m, B::Add, erf, one);
+    let halved = binary(&mut m, B::Multiply, x, half);
+    let y = binary(&mut m, B::Multiply, halved, sum);
+    [x, y].into_iter().for_each(|y| m.store(y));
+    (m.finish(), 1, 0, 2)
+}
+
+/// A product with a chain behind it.
+fn chained(r: &Report, m: usize, k: usize, n: usize, form: &str, name: &str) {
+    let by_column = form.starts_with('T');
+    let a = if by_column { Strides { batch: 0, row: 1, col: m } } else { Strides { batch: 0, row: k, col: 1 } };
+    let g = Gemm { a, ..Gemm::plain(m, n, k) };
+    r.line(&format!("gemm {m},{k},{n} {form} + {name}"), g.flops(), {
+        let mut sessions: Vec<(usize, Session)> = vec![];
+        move |pool| {
+            let at = sessions.iter().position(|(threads, _)| *threads == pool.threads()).unwrap_or_else(|| {
+                sessions.push((pool.threads(), session(&g, name, pool)));
+                sessions.len() - 1
+            });
+            sessions[at].1.run();
+        }
+    });
+}
+
+fn session(g: &Gemm, name: &str, pool: &Arc<Pool>) -> Session {
+    let cells = g.m * g.n;
+    let (map, inputs, kept, made) = follows(name, cells, g.n);
+    let chain = Chain::new(map, (0..=inputs).map(|i| i.checked_sub(1).map(|i| i + 2)).collect());
+    let kernel = Box::new(GemmKernel::new(DType::F32, g.clone())).fuse(chain);
+    let beside = if kept == 0 { vec![g.n; inputs] } else { vec![cells; inputs] };
+    let sizes: Vec<usize> = [g.m * g.k, g.k * g.n].into_iter().chain(beside).chain(vec![cells; made]).collect();
+    let place = |k: usize| Place { slot: k + 1, offset: 0, bytes: sizes[k] * 4 };
+    let step = Step {
+        inputs: (0..2 + inputs).map(place).collect(),
+        outputs: (2..2 + kept).chain(2 + inputs..2 + inputs + made).map(place).collect(),
+        scratch: Place { slot: 0, offset: 0, bytes: kernel.scratch() },
+        label: name.into(),
+        kernel,
+    };
+    let slots = sizes.iter().map(|n| Slot { bytes: n * 4, role: Role::State }).collect();
+    let program = Program::new(step.scratch.bytes, slots, vec![step]).expect("a valid program");
+    let mut session = Session::new(Arc::new(program), pool.clone()).expect("memory");
+    sizes.iter().enumerate().for_each(|(k, n)| session.put(k, Buffer::from_slice(&noise(*n))));
+    session
 }
 
 /// The two products of an attention layer, on heads side by side: [length, heads, size].
@@ -156,7 +248,8 @@ fn conv(r: &Report, name: &str, c: Conv) {
 
 fn main() {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
-    let pools = [1, 2].map(Pool::new).into_iter().map(|p| (peak(&p), p)).map(|(peak, p)| (p, peak)).collect();
+    let pools =
+        [1, 2].map(|n| Arc::new(Pool::new(n))).into_iter().map(|p| (peak(&p), p)).map(|(peak, p)| (p, peak)).collect();
     let r = Report { pools, filter };
     let entry = best(|| r.pools[1].0.run(2, &|_| {}));
     println!("entering the pool: {:.0} ns", entry * 1e9);
@@ -191,7 +284,18 @@ fn main() {
     ] {
         forms.split(' ').for_each(|form| gemm(&r, m, k, n, form));
     }
-
+    for (m, k, n, form, name) in [
+        (128, 784, 128, "NN", BIAS),
+        (784, 128, 128, "TN", ADAM),
+        (1024, 256, 1024, "NN", GELU),
+        (1024, 1024, 256, "NN", BIAS),
+        (256, 1024, 1024, "TN", ADAM),
+        (1024, 1024, 256, "TN", ADAM),
+        (1024, 256, 10_000, "NN", BIAS),
+        (256, 1024, 10_000, "TN", ADAM),
+    ] {
+        chained(&r, m, k, n, form, name);
+    }
     attention(&r, 8, 8, 128, 64);
     attention(&r, 1, 12, 512, 64);
     attention(&r, 16, 4, 32, 16);

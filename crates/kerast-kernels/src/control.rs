@@ -100,6 +100,11 @@ pub struct Scan {
     parameter_bytes: Vec<usize>,
     result_bytes: Vec<usize>,
     sides: Sides,
+    parts: usize,
+    /// Which parameters are cut.
+    cut: Vec<bool>,
+    /// Works on one part.
+    alone: Pool,
 }
 
 impl Scan {
@@ -107,9 +112,85 @@ impl Scan {
     pub fn new(body: Part, constants: usize, carries: usize, length: usize, reverse: bool) -> Scan {
         let (parameter_bytes, result_bytes) = body.sizes();
         let sides = Sides::new(&parameter_bytes[constants..constants + carries]);
-        Scan { body, constants, carries, length, reverse, parameter_bytes, result_bytes, sides }
+        let (cut, alone) = (vec![false; parameter_bytes.len()], Pool::new(1));
+        Scan { body, constants, carries, length, reverse, parameter_bytes, result_bytes, sides, parts: 1, cut, alone }
+    }
+
+    /// The scan over operands that are `parts` times as long as the body's along their first axis (behind that of the turns), for a
+    /// body that does not mix what lies along it: every part goes through all turns for itself. Only parameters that are `cut` are
+    /// longer; carried values and results all are.
+    pub fn in_parts(self, parts: usize, cut: Vec<bool>) -> Scan {
+        Scan { parts, cut, ..self }
+    }
+
+    /// Scratch memory of one part.
+    fn room(&self) -> usize {
+        self.body.arena() + self.sides.bytes()
+    }
+
+    /// All turns of one part.
+    ///
+    /// # Safety
+    /// `bases` has the constants of the body in place; the operands reach as far as the step declares; `scratch` is ours alone, and so
+    /// are this part's outputs.
+    unsafe fn turns(&self, part: usize, mut bases: Vec<*mut u8>, o: &Operands, scratch: *mut u8, pool: &Pool) {
+        let (c, k) = (self.constants, self.carries);
+        let room = scratch.wrapping_add(self.body.arena());
+        bases[0] = scratch;
+        // Where turn `t` of this part begins in an operand with `bytes` bytes in each turn of a part.
+        let at = |t: usize, bytes: usize, cut: bool| match cut {
+            true => (t * self.parts + part) * bytes,
+            false => t * bytes,
+        };
+        (0..c).filter(|&i| self.cut[i]).for_each(|i| {
+            let offset = at(0, self.parameter_bytes[i], true);
+            self.body.read(&mut bases, i, o.inputs[i].wrapping_add(offset));
+        });
+        for turn in 0..self.length {
+            let t = if self.reverse { self.length - 1 - turn } else { turn };
+            for i in 0..k {
+                let mine = at(0, self.parameter_bytes[c + i], true);
+                let from = match turn {
+                    0 => o.inputs[c + i].wrapping_add(mine),
+                    _ => self.sides.after(room, turn - 1, i),
+                };
+                let to = match turn + 1 == self.length {
+                    true => o.outputs[i].wrapping_add(mine),
+                    false => self.sides.after(room, turn, i),
+                };
+                self.body.read(&mut bases, c + i, from);
+                self.body.write(&mut bases, i, to);
+            }
+            for i in c + k..self.parameter_bytes.len() {
+                let offset = at(t, self.parameter_bytes[i], self.cut[i]);
+                self.body.read(&mut bases, i, o.inputs[i].wrapping_add(offset));
+            }
+            for r in k..self.result_bytes.len() {
+                let offset = at(t, self.result_bytes[r], true);
+                self.body.write(&mut bases, r, o.outputs[r].wrapping_add(offset));
+            }
+            // SAFETY: every base points to memory of the declared length: operands of this checked step, slices of them (aligned for
+            // their elements), or our own scratch; what is written (results, arena) overlaps nothing that is read in the same turn.
+            unsafe { self.body.program.execute(&bases, pool) }
+        }
     }
 }
+
+/// The operands of a scan.
+struct Operands {
+    inputs: Vec<*const u8>,
+    outputs: Vec<*mut u8>,
+    scratch: *mut u8,
+}
+
+// SAFETY: parts write disjoint stretches of the outputs and of the scratch memory.
+unsafe impl Sync for Operands {}
+
+/// The pointers of a body, which parts copy.
+struct Bases(Vec<*mut u8>);
+
+// SAFETY: parts only read the list.
+unsafe impl Sync for Bases {}
 
 impl Kernel for Scan {
     fn name(&self) -> &'static str {
@@ -117,57 +198,46 @@ impl Kernel for Scan {
     }
 
     fn scratch(&self) -> usize {
-        self.body.arena() + self.sides.bytes() + self.body.packed()
+        self.parts * self.room() + self.body.packed()
     }
 
     fn flops(&self) -> f64 {
-        self.length as f64 * self.body.program.steps().map(|s| s.2.flops).sum::<f64>()
+        (self.length * self.parts) as f64 * self.body.program.steps().map(|s| s.2.flops).sum::<f64>()
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
         let (c, k) = (self.constants, self.carries);
-        let scratch = io.scratch_ptr();
-        let room = scratch.wrapping_add(self.body.arena());
-        let outputs: Vec<*mut u8> = (0..self.result_bytes.len()).map(|o| io.output_ptr(o)).collect();
+        let operands = Operands {
+            inputs: (0..self.parameter_bytes.len()).map(|i| io.input_ptr(i)).collect(),
+            outputs: (0..self.result_bytes.len()).map(|o| io.output_ptr(o)).collect(),
+            scratch: io.scratch_ptr(),
+        };
         if self.length == 0 {
             for i in 0..k {
+                let bytes = self.parts * self.parameter_bytes[c + i];
                 // SAFETY: the carried value and its output have the same length and do not overlap.
-                unsafe { std::ptr::copy_nonoverlapping(io.input_ptr(c + i), outputs[i], self.parameter_bytes[c + i]) }
+                unsafe { std::ptr::copy_nonoverlapping(operands.inputs[c + i], operands.outputs[i], bytes) }
             }
             return;
         }
-        let mut bases = self.body.bases(scratch);
-        (0..c).for_each(|i| self.body.read(&mut bases, i, io.input_ptr(i)));
-        let mut packed = room.wrapping_add(self.sides.bytes());
+        let mut bases = self.body.bases(operands.scratch);
+        (0..c).for_each(|i| self.body.read(&mut bases, i, operands.inputs[i]));
+        let mut packed = operands.scratch.wrapping_add(self.parts * self.room());
         for (i, packing) in &self.body.packings {
             // SAFETY: the packing was made for this input; its memory follows the other scratch memory.
-            unsafe { packing.run(io.input_ptr(*i), packed, pool) };
+            unsafe { packing.run(operands.inputs[*i], packed, pool) };
             self.body.read(&mut bases, *i, packed);
             packed = packed.wrapping_add(packing.bytes().next_multiple_of(ALIGN));
         }
-        for turn in 0..self.length {
-            let t = if self.reverse { self.length - 1 - turn } else { turn };
-            for i in 0..k {
-                let from = match turn {
-                    0 => io.input_ptr(c + i),
-                    _ => self.sides.after(room, turn - 1, i),
-                };
-                let to = match turn + 1 == self.length {
-                    true => outputs[i],
-                    false => self.sides.after(room, turn, i),
-                };
-                self.body.read(&mut bases, c + i, from);
-                self.body.write(&mut bases, i, to);
-            }
-            for i in c + k..self.parameter_bytes.len() {
-                self.body.read(&mut bases, i, io.input_ptr(i).wrapping_add(t * self.parameter_bytes[i]));
-            }
-            for o in k..self.result_bytes.len() {
-                self.body.write(&mut bases, o, outputs[o].wrapping_add(t * self.result_bytes[o]));
-            }
-            // SAFETY: every base points to memory of the declared length: operands of this checked step, slices of them (aligned for
-            // their elements), or our own scratch; what is written (results, arena) overlaps nothing that is read in the same turn.
-            unsafe { self.body.program.execute(&bases, pool) }
+        let (o, bases) = (&operands, &Bases(bases));
+        let part = |p: usize, pool: &Pool| {
+            let scratch = o.scratch.wrapping_add(p * self.room());
+            // SAFETY: the operands of this checked step; every part has its own stretch of the scratch memory and of the outputs.
+            unsafe { self.turns(p, bases.0.clone(), o, scratch, pool) }
+        };
+        match self.parts {
+            1 => part(0, pool),
+            parts => pool.run(parts, &|p| part(p, &self.alone)),
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::ir::types::Type;
 use crate::ir::var::{Trace, Var};
 use crate::ops::{DotGeneral, Reduce, ReduceKind};
 use crate::tensor::Tensor;
-use kerast_kernels::control;
 use kerast_kernels::dtype::DType;
 use std::sync::Arc;
 
@@ -73,10 +72,8 @@ impl OpRule for Scan {
     }
 
     fn cpu(&self, _: &[&Type], _: &[&Type]) -> Cpu {
-        match cpu::part(&self.body, self.constants) {
-            Ok(p) => {
-                Cpu::Kernel(Box::new(control::Scan::new(p, self.constants, self.carries, self.length, self.reverse)))
-            }
+        match cpu::scan(&self.body, self.constants, self.carries, self.length, self.reverse) {
+            Ok(scan) => Cpu::Kernel(Box::new(scan)),
             Err(e) => Cpu::Failed(e),
         }
     }

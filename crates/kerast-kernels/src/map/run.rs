@@ -130,9 +130,7 @@ impl Map {
             for (p, o) in slots.iter_mut().zip(&self.offsets) {
                 *p = base.wrapping_add(*o);
             }
-            // Only whole tiles are.
-            let many = if self.n < TILE { 0 } else { self.outputs.len() };
-            let through = (0..many).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
+            let through = (0..self.outputs.len()).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
             let mut w = Worker { map: self, bases, base, slots, isa: isa(), filled: 0, through, before: (0, 0) };
             work(&mut w);
         })
@@ -200,7 +198,7 @@ struct Worker<'a> {
     isa: Isa,
     /// How many elements of the constant tiles are filled.
     filled: usize,
-    /// Bit k: whole tiles of output k are written where they belong.
+    /// Bit k: tiles of whole blocks of output k are written where they belong.
     through: u64,
     /// First element and length of the tile before.
     before: (usize, usize),
@@ -247,9 +245,9 @@ impl Worker<'_> {
     /// Loads, instructions and stores of elements `first .. first + len` (at most a tile).
     unsafe fn tile(&mut self, first: usize, len: usize) {
         let map = self.map;
-        let full = len == TILE;
-        // SAFETY: operands reach as far as the iteration; slots have room for a tile; operands are used as tiles only where a whole
-        // tile of them exists and nothing else lies on them.
+        let whole = len.is_multiple_of(BLOCK);
+        // SAFETY: operands reach as far as the iteration; slots have room for a tile; operands are used as tiles only where whole
+        // blocks of them exist and nothing else lies on them.
         unsafe {
             self.fill(len);
             for (input, base) in map.inputs.iter().zip(self.bases.inputs) {
@@ -258,7 +256,7 @@ impl Worker<'_> {
                     Access::Direct if Class::is_native(input.dtype) => {
                         let size = input.dtype.size();
                         let source = base.wrapping_add(first * size);
-                        if full {
+                        if whole {
                             self.slots[input.slot as usize] = source;
                         } else {
                             let own = self.own(input.slot);
@@ -269,7 +267,7 @@ impl Worker<'_> {
                     // Whole rows of a matrix have the same vector beside them each time, parts of one row the same number.
                     Access::Cyclic { repeat, period } if self.again(repeat, period, first, len) => {}
                     Access::Cyclic { repeat: 1, period }
-                        if full && first % period + len <= period && Class::is_native(input.dtype) =>
+                        if whole && first % period + len <= period && Class::is_native(input.dtype) =>
                     {
                         self.slots[input.slot as usize] = base.wrapping_add(first % period * input.dtype.size());
                     }
@@ -283,7 +281,7 @@ impl Worker<'_> {
             self.before = (first, len);
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
                 if self.through >> k & 1 == 1 {
-                    self.slots[output.slot as usize] = match full {
+                    self.slots[output.slot as usize] = match whole {
                         true => base.wrapping_add(first * output.dtype.size()),
                         false => self.own(output.slot),
                     };
@@ -292,7 +290,7 @@ impl Worker<'_> {
             let blocks = len.div_ceil(BLOCK);
             tile::run(self.isa, &map.instrs, &Tile { slots: self.slots, first, blocks, len });
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
-                if output.reduce.is_none() && !(full && self.through >> k & 1 == 1) {
+                if output.reduce.is_none() && !(whole && self.through >> k & 1 == 1) {
                     convert::store(output.dtype, self.slots[output.slot as usize], *base, first, len);
                 }
             }

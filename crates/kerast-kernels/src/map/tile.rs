@@ -520,6 +520,7 @@ unsafe fn unary_int<T: Int>(kind: U, i: &Instr, t: &Tile<'_>) {
     }
 }
 
+#[inline(always)]
 unsafe fn binary_int<T: Int>(kind: B, i: &Instr, t: &Tile<'_>) {
     // SAFETY: as in `run_with`.
     unsafe {

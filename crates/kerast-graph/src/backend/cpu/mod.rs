@@ -1,12 +1,14 @@
 //! The CPU compiler: graph → passes → units → order → jobs → memory → program.
 //!
 //! Files in the order of the pipeline: `units` (what is fused with what), `order` (a schedule), `jobs` (kernels with the values
-//! they read and write), `memory` (who lies where), `executable` (the result and how to run it).
+//! they read and write), `memory` (who lies where), `executable` (the result and how to run it). Beside it: `rows` (loops cut along
+//! their batch).
 
 mod executable;
 mod jobs;
 mod memory;
 mod order;
+mod rows;
 mod units;
 
 pub use executable::{Donation, Executable, Run, StepInfo, default_threads, pool};
@@ -16,7 +18,7 @@ use crate::ir::graph::{Graph, ValueId};
 use crate::passes;
 use crate::tensor::Tensor;
 use jobs::Job;
-use kerast_kernels::control::Part;
+use kerast_kernels::control::{self, Part};
 use kerast_kernels::machine::{Packing, Place, Program, Step};
 use kerast_kernels::map::{Access, MapBuilder};
 use std::sync::Arc;
@@ -89,6 +91,24 @@ pub(crate) fn part(graph: &Graph, fixed: usize) -> Result<Part> {
         constants: e.constants.iter().map(|(s, t)| (*s, t.buffer().clone())).collect(),
         program: e.program,
     })
+}
+
+/// A body repeated, its first `constants` parameters the same in every turn, the next `carries` carried along.
+pub(crate) fn scan(
+    body: &Graph,
+    constants: usize,
+    carries: usize,
+    length: usize,
+    reverse: bool,
+) -> Result<control::Scan> {
+    let whole = passes::run(body)?;
+    match rows::cut(&whole, constants, carries) {
+        Some(c) => {
+            let scan = control::Scan::new(part(&c.body, constants)?, constants, carries, length, reverse);
+            Ok(scan.in_parts(c.parts, c.parameters))
+        }
+        None => Ok(control::Scan::new(part(&whole, constants)?, constants, carries, length, reverse)),
+    }
 }
 
 /// Runs a graph once on these arguments; for tests and for small jobs.

@@ -52,11 +52,10 @@ pub(crate) fn dropped(cx: &mut Call<'_>, x: &Var, shape: &[usize], rate: f64) ->
     kept.select(&(x * scale), &x.full_like(0.0))
 }
 
-/// True with probability `1 - rate`: 24 random bits against the rate.
+/// True with probability `1 - rate`: 32 random bits against the rate.
 pub(crate) fn keep_mask(cx: &mut Call<'_>, shape: &[usize], rate: f64) -> Var {
     let bits = cx.bits(shape);
-    let limit = (rate * 16_777_216.0).round();
-    let high = bits.shift_right_logical(&bits.constant_like(8.0));
-    debug_assert_eq!(high.dtype(), DType::U32);
-    high.greater_equal(&high.constant_like(limit))
+    debug_assert_eq!(bits.dtype(), DType::U32);
+    let dropped = (rate * 4_294_967_296.0).round().max(1.0);
+    bits.greater(&bits.constant_like(dropped - 1.0))
 }
