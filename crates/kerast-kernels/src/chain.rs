@@ -1,6 +1,6 @@
 //! An element-wise chain that a kernel applies to its own result, block by block, while the block is still in cache.
 
-use crate::machine::{Io, Kernel};
+use crate::machine::{Io, Kernel, Pointers};
 use crate::map::Map;
 use std::ops::Range;
 
@@ -18,8 +18,8 @@ pub struct Chain {
 #[derive(Debug)]
 pub struct Bound<'a> {
     chain: &'a Chain,
-    inputs: [*mut u8; 64],
-    outputs: [*mut u8; 64],
+    inputs: Pointers,
+    outputs: Pointers,
     /// Where the kernel writes its raw result.
     pub raw: *mut f32,
 }
@@ -57,16 +57,12 @@ impl Chain {
 
     /// Resolves the operands; the raw result goes to an output that can hold it, else to scratch memory.
     pub fn bind(&self, io: &mut Io<'_>) -> Bound<'_> {
-        let mut inputs = [std::ptr::null_mut(); 64];
-        let mut outputs = [std::ptr::null_mut(); 64];
-        (0..self.map.outputs()).for_each(|o| outputs[o] = io.output_ptr(o));
+        let outputs = Pointers::of((0..self.map.outputs()).map(|o| io.output_ptr(o)));
         let raw = match self.host {
-            Some(o) => outputs[o],
+            Some(o) => outputs.get()[o],
             None => io.scratch_ptr(),
         };
-        for (slot, input) in inputs.iter_mut().zip(&self.inputs) {
-            *slot = input.map_or(raw, |i| io.input_ptr(i).cast_mut());
-        }
+        let inputs = Pointers::of(self.inputs.iter().map(|input| input.map_or(raw, |i| io.input_ptr(i).cast_mut())));
         Bound { chain: self, inputs, outputs, raw: raw.cast() }
     }
 }
@@ -77,9 +73,8 @@ impl Bound<'_> {
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
     pub unsafe fn apply(&self, width: usize, rows: Range<usize>, columns: Range<usize>) {
-        let (ni, no) = (self.chain.inputs.len(), self.chain.map.outputs());
         // SAFETY: `bind` took the operands from a checked step; the caller vouches for the block.
-        let run = |from, to| unsafe { self.chain.map.run_range(&self.inputs[..ni], &self.outputs[..no], from, to) };
+        let run = |from, to| unsafe { self.chain.map.run_range(self.inputs.get(), self.outputs.get(), from, to) };
         match columns.len() == width {
             true => run(rows.start * width, rows.end * width),
             false => rows.for_each(|r| run(r * width + columns.start, r * width + columns.end)),

@@ -7,7 +7,7 @@ use super::tile::{self, Isa, Tile};
 use super::{BLOCK, TILE, convert};
 use crate::dtype::DType;
 use crate::isa::isa;
-use crate::machine::{Io, Kernel};
+use crate::machine::{Io, Kernel, Pointers};
 use crate::pool::Pool;
 use std::cell::RefCell;
 use std::fmt;
@@ -29,6 +29,8 @@ pub struct Map {
     offsets: Vec<usize>,
     scratch: usize,
     reduces: bool,
+    /// Bit k: instructions can write output k where it belongs, unless an input lies there.
+    direct: u64,
     /// Elements per task of the pool.
     grain: usize,
 }
@@ -75,7 +77,9 @@ impl Map {
         scratch += TILE * 8 * outputs.len();
         let weight = inputs.len() + outputs.len() + instrs.iter().map(|i| i.code.weight()).sum::<usize>();
         let grain = (GRAIN * LIGHT / weight.max(LIGHT)).next_multiple_of(TILE);
-        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, grain }
+        let direct = (0..outputs.len()).filter(|&k| writes_through(k, &inputs, &constants, &outputs));
+        let direct = direct.fold(0, |m, k| m | 1 << k);
+        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, direct, grain }
     }
 
     /// Elements of the iteration.
@@ -130,7 +134,9 @@ impl Map {
             for (p, o) in slots.iter_mut().zip(&self.offsets) {
                 *p = base.wrapping_add(*o);
             }
-            let through = (0..self.outputs.len()).filter(|&k| self.writes_through(k, bases)).fold(0, |m, k| m | 1 << k);
+            let alias = |k: usize| bases.inputs.contains(&bases.outputs[k]);
+            let taken = (0..self.outputs.len()).filter(|&k| self.direct >> k & 1 == 1 && alias(k));
+            let through = taken.fold(self.direct, |m, k| m & !(1 << k));
             let mut w = Worker { map: self, bases, base, slots, isa: isa(), filled: 0, through, before: (0, 0) };
             work(&mut w);
         })
@@ -172,22 +178,21 @@ impl Map {
         }
     }
 
-    /// Whether instructions can write output `k` where it belongs: it is no reduction, its memory is a tile as it is, no input lies there,
-    /// and no input, constant or other output shares the slot.
-    fn writes_through(&self, k: usize, bases: &Bases<'_>) -> bool {
-        let output = &self.outputs[k];
-        output.reduce.is_none()
-            && Class::is_native(output.dtype)
-            && !bases.inputs.contains(&bases.outputs[k])
-            && !self.inputs.iter().any(|i| i.slot == output.slot)
-            && !self.constants.iter().any(|c| c.3 == output.slot)
-            && !self.outputs[..k].iter().any(|o| o.slot == output.slot && o.reduce.is_none())
-    }
-
     fn partial_bytes(&self, o: &Output) -> usize {
         let g = self.geometry;
         (g.outer * g.chunks() * g.inner * Class::of(o.dtype).size()).next_multiple_of(64)
     }
+}
+
+/// Whether instructions can write output `k` where it belongs: it is no reduction, its memory is a tile as it is, and no input, constant or
+/// other output shares the slot.
+fn writes_through(k: usize, inputs: &[Input], constants: &[(DType, f64, i64, Slot)], outputs: &[Output]) -> bool {
+    let output = &outputs[k];
+    output.reduce.is_none()
+        && Class::is_native(output.dtype)
+        && !inputs.iter().any(|i| i.slot == output.slot)
+        && !constants.iter().any(|c| c.3 == output.slot)
+        && !outputs[..k].iter().any(|o| o.slot == output.slot && o.reduce.is_none())
 }
 
 struct Worker<'a> {
@@ -332,20 +337,18 @@ impl Worker<'_> {
         let inner = map.geometry.inner;
         // Accumulators lie in the partial results; with a single chunk in the output itself, if its memory has the class's form.
         let mut offset = 0;
-        let mut accumulators = [std::ptr::null_mut(); 64];
-        for (k, o) in map.outputs.iter().enumerate() {
-            if let Some(kind) = o.reduce {
-                let class = Class::of(o.dtype);
-                let acc = match chunks == 1 && Class::is_native(o.dtype) {
-                    true => self.bases.outputs[k].wrapping_add(u * inner * class.size()),
-                    false => self.bases.partial.wrapping_add(offset + u * inner * class.size()),
-                };
-                // SAFETY: outputs and partial results have room for `inner` elements per unit.
-                unsafe { reduce::start(class, kind, acc, inner) };
-                accumulators[k] = acc;
-                offset += map.partial_bytes(o);
-            }
-        }
+        let accumulators = Pointers::of(map.outputs.iter().enumerate().map(|(k, o)| {
+            let Some(kind) = o.reduce else { return std::ptr::null_mut() };
+            let class = Class::of(o.dtype);
+            let acc = match chunks == 1 && Class::is_native(o.dtype) {
+                true => self.bases.outputs[k].wrapping_add(u * inner * class.size()),
+                false => self.bases.partial.wrapping_add(offset + u * inner * class.size()),
+            };
+            // SAFETY: outputs and partial results have room for `inner` elements per unit.
+            unsafe { reduce::start(class, kind, acc, inner) };
+            offset += map.partial_bytes(o);
+            acc
+        }));
         let mut at = first;
         while at < end {
             let len = TILE.min(end - at);
@@ -356,7 +359,7 @@ impl Worker<'_> {
                     if let Some(kind) = o.reduce {
                         let part = Part { kind, start: at - first, inner, row: end - first };
                         let x = self.slots[o.slot as usize];
-                        reduce::add(self.isa, Class::of(o.dtype), &part, accumulators[k], inner, x, len);
+                        reduce::add(self.isa, Class::of(o.dtype), &part, accumulators.get()[k], inner, x, len);
                     }
                 }
             }
@@ -367,7 +370,7 @@ impl Worker<'_> {
                 if let (Some(kind), false) = (o.reduce, Class::is_native(o.dtype)) {
                     let out = self.bases.outputs[k].wrapping_add(u * inner * o.dtype.size());
                     // SAFETY: as above.
-                    unsafe { reduce::finish(o.dtype, kind, accumulators[k], 1, inner, out) };
+                    unsafe { reduce::finish(o.dtype, kind, accumulators.get()[k], 1, inner, out) };
                 }
             }
         }
@@ -435,12 +438,9 @@ impl Kernel for Map {
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        let (ni, no) = (self.inputs.len(), self.outputs.len());
-        let mut pointers = [std::ptr::null_mut(); 64];
-        (0..ni).for_each(|i| pointers[i] = io.input_ptr(i).cast_mut());
-        (0..no).for_each(|o| pointers[ni + o] = io.output_ptr(o));
-        let partial = io.scratch_ptr();
-        let bases = Bases { inputs: &pointers[..ni], outputs: &pointers[ni..ni + no], partial };
+        let inputs = Pointers::of((0..self.inputs.len()).map(|i| io.input_ptr(i).cast_mut()));
+        let outputs = Pointers::of((0..self.outputs.len()).map(|o| io.output_ptr(o)));
+        let bases = Bases { inputs: inputs.get(), outputs: outputs.get(), partial: io.scratch_ptr() };
         if self.reduces {
             return self.run_reducing(&bases, pool);
         }

@@ -3,7 +3,9 @@
 use super::arrays::Arrays;
 use crate::models::{Network, OutputRules, describe};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
+use kerast_kernels::buffer::Buffer;
 use kerast_kernels::random::Stream;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Data of a model: inputs, targets, sample weights (one per output, where given), all with equally many samples.
 #[derive(Clone, Debug, Default)]
@@ -80,19 +82,43 @@ fn fit_rank(t: Tensor, rank: usize) -> Tensor {
 }
 
 fn refuse_nan(t: &Tensor, name: &str) -> Result<()> {
+    if seen(t) {
+        return Ok(());
+    }
     let first = match t.dtype() {
         DType::F32 => t.as_slice::<f32>().and_then(|v| first(v, |x| x.is_nan())),
         DType::F64 => t.as_slice::<f64>().and_then(|v| first(v, |x| x.is_nan())),
         _ => None,
     };
     match first {
-        None => Ok(()),
+        None => {
+            remember(t);
+            Ok(())
+        }
         Some(i) => {
             let row = t.len().checked_div(t.shape().first().copied().unwrap_or(1)).unwrap_or(1).max(1);
             Err(Error::new(ErrorKind::Data, format!("`{name}` holds NaN"))
                 .fact("row", i / row)
                 .repair("fill or drop the missing values before training"))
         }
+    }
+}
+
+/// Large arrays that hold no NaN: who trains epoch by epoch has his data looked through once. Memory behind a [`Weak`] is not written to:
+/// a tensor that changes moves its content first, and the reference dies.
+static SEEN: Mutex<Vec<Weak<Buffer>>> = Mutex::new(Vec::new());
+
+fn seen(t: &Tensor) -> bool {
+    let list = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    list.iter().any(|w| std::ptr::eq(w.as_ptr(), Arc::as_ptr(t.buffer())))
+}
+
+fn remember(t: &Tensor) {
+    const LARGE: usize = 1 << 20;
+    if t.bytes().len() >= LARGE {
+        let mut list = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|w| w.strong_count() > 0);
+        list.push(Arc::downgrade(t.buffer()));
     }
 }
 
@@ -230,4 +256,21 @@ pub(crate) fn order(n: usize, shuffle: bool, seed: u64, epoch: usize) -> Vec<usi
         Stream::new(seed, 0x8000_0000 | epoch as u32).shuffle(&mut all);
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_that_were_clean_are_looked_through_again_when_they_change() {
+        let mut t = Tensor::zeros(DType::F32, &[3, 100_000]).expect("memory");
+        assert!(!seen(&t));
+        refuse_nan(&t, "x").expect("clean");
+        assert!(seen(&t) && seen(&t.clone()));
+        t.as_mut_slice::<f32>().expect("f32")[200_007] = f32::NAN;
+        assert!(!seen(&t));
+        let error = refuse_nan(&t, "x").expect_err("NaN");
+        assert_eq!(error.get("row"), Some("2"), "{error}");
+    }
 }
