@@ -25,4 +25,5 @@ pub mod random;
 pub mod rows;
 pub mod scatter;
 mod scratch;
+pub mod segment_sum;
 pub mod window;

@@ -25,6 +25,7 @@ mod reverse;
 mod sample_data;
 mod scan;
 mod scatter;
+mod segment_sum;
 mod select;
 mod slice;
 mod sort;
@@ -58,6 +59,7 @@ pub use reshape::Reshape;
 pub use reverse::Reverse;
 pub use scan::Scan;
 pub use scatter::{Combine, Scatter, ScatterDims};
+pub use segment_sum::SegmentSum;
 pub use select::{Clamp, Select};
 pub use slice::Slice;
 pub use sort::{Sort, TopK};
@@ -136,6 +138,8 @@ ops! {
     Gather(Gather),
     /// Windows combined with updates at places named by indices.
     Scatter(Scatter),
+    /// Rows summed by number.
+    SegmentSum(SegmentSum),
     /// Order along an axis.
     Sort(Sort),
     /// The k largest.

@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
 use crate::ops::{
-    Binary, BinaryKind, BroadcastInDim, Compare, CompareKind, Concatenate, Pad, ReduceKind, ReduceWindow, Reshape,
-    Select, SelectAndScatter, Transpose,
+    Binary, BinaryKind, BroadcastInDim, Combine, Compare, CompareKind, Concatenate, Pad, ReduceKind, ReduceWindow,
+    Reshape, Scatter, SegmentSum, Select, SelectAndScatter, Transpose,
 };
+use kerast_kernels::dtype::DType;
 
 pub(super) fn simplify(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|out, _, node, operands| match rule(out, node, operands)? {
@@ -77,6 +78,7 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
         Op::Reduce(r) if r.axes.is_empty() => Some(x[0]),
         Op::Select(_) if x[1] == x[2] => Some(x[1]),
         Op::Select(_) => rectified_scatter(out, node, x)?,
+        Op::Scatter(s) => summed_rows(out, node, s, x)?,
         _ => None,
     })
 }
@@ -154,6 +156,24 @@ fn rectified_scatter(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Opti
     let test = out.push(Compare(CompareKind::LessEqual).into(), &[pooled, zeros], node.scope)?[0];
     let kept = out.push(Select.into(), &[test, zeros, g], node.scope)?[0];
     Ok(Some(out.push(scatter.into(), &[y, kept], node.scope)?[0]))
+}
+
+/// Rows added to zeros are summed by number: no table of zeros is made first.
+fn summed_rows(out: &mut Graph, node: &Node, s: &Scatter, x: &[ValueId]) -> Result<Option<ValueId>> {
+    let (table, ids, rows) = (out.ty(x[0]), out.ty(x[1]), out.ty(x[2]));
+    let d = &s.dims;
+    let by_row = d.inserted_window_dims == [0]
+        && d.scatter_dims_to_operand_dims == [0]
+        && d.input_batching_dims.is_empty()
+        && d.index_vector_dim == ids.rank()
+        && d.update_window_dims.iter().copied().eq(ids.rank()..rows.rank())
+        && rows.shape[ids.rank()..] == table.shape[1..];
+    let types = (table.dtype, ids.dtype) == (DType::F32, DType::I32);
+    if !(by_row && types && s.combine == Combine::Add && constant(out, x[0]) == Some(0.0)) {
+        return Ok(None);
+    }
+    let op = SegmentSum { segments: table.shape[0] };
+    Ok(Some(out.push(op.into(), &[x[2], x[1]], node.scope)?[0]))
 }
 
 /// pad(a) + pad(b) + … = concatenate(a, b, …) where the paddings are zeros and the parts fill the axis: the gradient of slices.
