@@ -436,3 +436,31 @@ fn simplify_masks_a_gradient_before_it_is_scattered_to_the_largest() {
         "#,
     );
 }
+
+#[test]
+fn rows_added_to_zeros_are_summed_by_number() {
+    let dims = r#"{update_window_dims = [2], inserted_window_dims = [0], input_batching_dims = [], scatter_indices_batching_dims = [],
+        scatter_dims_to_operand_dims = [0], index_vector_dim = 2, combine = "add"}"#;
+    let dims = dims.split_whitespace().collect::<Vec<_>>().join(" ");
+    check(
+        "simplify",
+        &format!(
+            r#"
+        %0 = parameter() {{index = 0, type = "i32[2,3]"}} : i32[2,3]
+        %1 = parameter() {{index = 1, type = "f32[2,3,4]"}} : f32[2,3,4]
+        %2 = constant() {{value = f32[] {{0.0}}}} : f32[]
+        %3 = broadcast_in_dim(%2) {{shape = [5, 4], dims = []}} : f32[5,4]
+        %4 = scatter(%3, %0, %1) {dims} : f32[5,4]
+        return %4
+        "#
+        ),
+        r#"
+        %0 = parameter() {index = 0, type = "i32[2,3]"} : i32[2,3]
+        %1 = parameter() {index = 1, type = "f32[2,3,4]"} : f32[2,3,4]
+        %2 = constant() {value = f32[] {0.0}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [5, 4], dims = []} : f32[5,4]
+        %4 = segment_sum(%1, %0) {segments = 5} : f32[5,4]
+        return %4
+        "#,
+    );
+}

@@ -1,8 +1,8 @@
 //! Values that JAX's `lax` gives for the same operands, and orders that NumPy defines.
 
-use kerast_graph::backend::cpu::evaluate;
+use kerast_graph::backend::cpu::{Donation, compile, evaluate, pool};
 use kerast_graph::ops::{
-    Combine, ConvAxes, ConvDim, Convolution, GatherDims, ReduceKind, ScatterDims, Sort, WindowDim,
+    Combine, ConvAxes, ConvDim, Convolution, GatherDims, ReduceKind, ScatterDims, SegmentSum, Sort, WindowDim,
 };
 use kerast_graph::{DType, Tensor, Trace, Type, Var};
 
@@ -158,4 +158,29 @@ fn running_reductions() {
         kerast_graph::autodiff::grad(&loss, &v[..1]).swap_remove(0)
     });
     check(&slope, &[2, 5], &[1.685, -1.6063, 0.0, 0.0, 0.0, 1.2126, 0.0, 0.0, 0.0, 0.0]);
+}
+
+/// `w - rate · Σ rows`, in place and beside w: the same bits, whether what is left alone is passed over or not.
+#[test]
+fn rows_of_a_table_are_updated_in_place() {
+    let (segments, width) = (700, 24);
+    let ids: Vec<i32> = (0..50).map(|i| (i * i * 31) % 720 - 9).collect();
+    let operands = [floats(&[segments, width], 1), floats(&[50, width], 2), Tensor::new(&[50], &ids).expect("50 ids")];
+    let updates: [fn(&Var, &Var) -> Var; 3] =
+        [|w, sum| w - sum * 0.25, |w, sum| w + sum * -0.5 * 0.5, |w, sum| w * 0.5 - sum * 0.25];
+    for update in updates {
+        let trace = Trace::new();
+        let p: Vec<Var> = operands.iter().map(|t| trace.parameter(Type::new(t.dtype(), t.shape()))).collect();
+        let sum = p[1].apply(SegmentSum { segments }, &[&p[2]]);
+        let graph = trace.finish(&[update(&p[0], &sum)]).expect("valid");
+        let beside = evaluate(&graph, &operands).expect("runs").swap_remove(0);
+        for threads in [1, 2] {
+            let program = compile(&graph, &[Donation { parameter: 0, result: 0 }]).expect("compiles");
+            let mut run = program.run(pool(threads)).expect("memory");
+            run.put(0, operands[0].clone()).expect("fits");
+            (1..3).for_each(|i| run.set(i, &operands[i]).expect("fits"));
+            run.run();
+            assert_eq!(run.take(0).expect("the table").bytes(), beside.bytes());
+        }
+    }
 }

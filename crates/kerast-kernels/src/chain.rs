@@ -12,6 +12,8 @@ pub struct Chain {
     inputs: Vec<Option<usize>>,
     /// An output of the chain whose memory can hold the raw result until the chain overwrites it.
     host: Option<usize>,
+    /// The input that the only output equals where the raw result is 0.
+    keeps: Option<usize>,
 }
 
 /// The operands of one run of a chain.
@@ -22,6 +24,8 @@ pub struct Bound<'a> {
     outputs: Pointers,
     /// Where the kernel writes its raw result.
     pub raw: *mut f32,
+    /// Elements whose raw result is 0 are complete without the chain.
+    pub keeps: bool,
 }
 
 // SAFETY: the pointers stay valid and disjoint for the run; tasks apply the chain to disjoint ranges.
@@ -34,7 +38,13 @@ impl Chain {
         // An output that may lie on an input cannot hold the raw result first: it would overwrite what the chain still reads.
         let in_place = (0..inputs.len()).any(|i| inputs[i].is_some() && (0..map.outputs()).any(|o| map.in_place(i, o)));
         let host = if in_place { None } else { map.host() };
-        Chain { map, inputs, host }
+        Chain { map, inputs, host, keeps: None }
+    }
+
+    /// The same chain, known to leave input `input` of the step as it is where the raw result is 0: if the only output lies on that input,
+    /// such elements need not be computed.
+    pub fn keeping(self, input: Option<usize>) -> Chain {
+        Chain { keeps: input.filter(|_| self.map.outputs() == 1), ..self }
     }
 
     /// Whether output `output` may lie on input `input` of the step.
@@ -63,7 +73,8 @@ impl Chain {
             None => io.scratch_ptr(),
         };
         let inputs = Pointers::of(self.inputs.iter().map(|input| input.map_or(raw, |i| io.input_ptr(i).cast_mut())));
-        Bound { chain: self, inputs, outputs, raw: raw.cast() }
+        let keeps = self.keeps.is_some_and(|i| std::ptr::eq(io.input_ptr(i), outputs.get()[0]));
+        Bound { chain: self, inputs, outputs, raw: raw.cast(), keeps }
     }
 }
 
@@ -81,7 +92,7 @@ impl Bound<'_> {
         let places = self.inputs.get().iter().zip(&self.chain.inputs);
         let inputs = Pointers::of(places.map(|(place, input)| if input.is_none() { raw.cast() } else { *place }));
         // SAFETY: `bind` took the other operands from a checked step; the caller vouches for the elements.
-        unsafe { self.chain.map.run_range(inputs.get(), self.outputs.get(), range.start, range.end) }
+        unsafe { self.chain.map.run_ranges(inputs.get(), self.outputs.get(), [range]) }
     }
 
     /// Applies the chain to a block of the raw result, which has rows of `width` elements.
@@ -89,11 +100,12 @@ impl Bound<'_> {
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
     pub unsafe fn apply(&self, width: usize, rows: Range<usize>, columns: Range<usize>) {
+        let row = |r: usize| r * width + columns.start..r * width + columns.end;
+        let whole = (columns.len() == width).then(|| rows.start * width..rows.end * width);
+        let parts = if whole.is_some() { 0..0 } else { rows };
         // SAFETY: `bind` took the operands from a checked step; the caller vouches for the block.
-        let run = |from, to| unsafe { self.chain.map.run_range(self.inputs.get(), self.outputs.get(), from, to) };
-        match columns.len() == width {
-            true => run(rows.start * width, rows.end * width),
-            false => rows.for_each(|r| run(r * width + columns.start, r * width + columns.end)),
+        unsafe {
+            self.chain.map.run_ranges(self.inputs.get(), self.outputs.get(), whole.into_iter().chain(parts.map(row)))
         }
     }
 }

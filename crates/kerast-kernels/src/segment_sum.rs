@@ -114,6 +114,9 @@ impl Kernel for SegmentSum {
             let (from, to) = (of.start * width, of.end * width);
             let place = target.as_ref().map_or(own, |y| y.at(from));
             let first = if p == 0 { 0 } else { ends[p - 1] };
+            if first == ends[p] && bound.as_ref().is_some_and(|b| b.keeps) {
+                return;
+            }
             // SAFETY: this piece of the table, which nobody else has; own memory is as long as a piece.
             let y = unsafe { std::slice::from_raw_parts_mut(place, to - from) };
             self.sum(x, ids, &order[first as usize..ends[p] as usize], of, y);

@@ -11,6 +11,7 @@ use crate::machine::{Io, Kernel, Pointers};
 use crate::pool::Pool;
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 
 /// Elements per task of the pool for a chain of about [`LIGHT`] additions, loads and stores: large enough to pay for the hand-over.
 const GRAIN: usize = 16 * TILE;
@@ -107,15 +108,20 @@ impl Map {
         self.outputs.iter().position(|o| o.reduce.is_none() && o.dtype == DType::F32)
     }
 
-    /// Elements `from .. to` of a chain without reductions.
+    /// Some stretches of elements of a chain without reductions.
     ///
     /// # Safety
     /// `inputs` and `outputs` point to the operands; an output lies on an input only where [`Kernel::in_place`] allows it;
     /// nobody else touches the elements written.
-    pub(crate) unsafe fn run_range(&self, inputs: &[*mut u8], outputs: &[*mut u8], from: usize, to: usize) {
+    pub(crate) unsafe fn run_ranges(
+        &self,
+        inputs: &[*mut u8],
+        outputs: &[*mut u8],
+        ranges: impl IntoIterator<Item = Range<usize>>,
+    ) {
         let bases = Bases { inputs, outputs, partial: std::ptr::null_mut() };
         // SAFETY: the caller's promise.
-        unsafe { self.with_tiles(&bases, |w| w.elements(from, to)) }
+        unsafe { self.with_tiles(&bases, |w| ranges.into_iter().for_each(|r| w.elements(r.start, r.end))) }
     }
 
     unsafe fn with_tiles(&self, bases: &Bases<'_>, work: impl FnOnce(&mut Worker<'_>)) {
@@ -313,7 +319,7 @@ impl Worker<'_> {
     }
 
     fn elements(&mut self, from: usize, to: usize) {
-        // SAFETY: the caller of `run_range` promises the operands.
+        // SAFETY: the caller of `run_ranges` promises the operands.
         unsafe { self.elements_inner(from, to) }
     }
 
@@ -446,7 +452,7 @@ impl Kernel for Map {
         }
         if self.n < 2 * self.grain || pool.threads() == 1 {
             // SAFETY: the program was checked; operands reach as far as the iteration.
-            return unsafe { self.run_range(bases.inputs, bases.outputs, 0, self.n) };
+            return unsafe { self.run_ranges(bases.inputs, bases.outputs, [0..self.n]) };
         }
         let b = &bases;
         pool.run(self.n.div_ceil(self.grain), &|t| {

@@ -5,12 +5,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ir::graph::{Graph, ValueId};
 use crate::ir::op::{Cpu, Op};
 use crate::ir::types::strides;
-use crate::ops::Constant;
+use crate::ops::{Binary, BinaryKind, Constant};
 use crate::tensor::Tensor;
 use kerast_kernels::chain::Chain;
 use kerast_kernels::machine::{Kernel, Packing};
 use kerast_kernels::map::{Access, MapBuilder, Reg, Scalar};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A kernel and the stored values that it works on.
 #[derive(Debug)]
@@ -95,8 +95,10 @@ fn job(graph: &Graph, units: &mut Units, u: UnitId, read: &[bool]) -> Job {
                 inputs.push((Some(*v) != raw).then_some(own + inputs.iter().flatten().count()));
             }
             operands.extend(c.inputs.iter().filter(|v| Some(**v) != raw));
+            let kept = raw.and_then(|raw| kept(graph, units, &c, raw));
+            let kept = kept.and_then(|v| operands[own..].iter().position(|o| *o == v).map(|i| own + i));
             Job {
-                kernel: kernel.fuse(Chain::new(c.builder.finish(), inputs)),
+                kernel: kernel.fuse(Chain::new(c.builder.finish(), inputs).keeping(kept)),
                 inputs: operands,
                 outputs: c.outputs,
                 label,
@@ -105,6 +107,29 @@ fn job(graph: &Graph, units: &mut Units, u: UnitId, read: &[bool]) -> Job {
         (_, Some(c)) => Job { kernel: Box::new(c.builder.finish()), inputs: c.inputs, outputs: c.outputs, label },
         (_, None) => unreachable!("a unit has a kernel or a chain"),
     }
+}
+
+/// The stored value that a chain leaves as it is where the raw result is 0: w in `w - raw · rate`.
+fn kept(graph: &Graph, units: &Units, chain: &Built, raw: ValueId) -> Option<ValueId> {
+    let [output] = chain.outputs[..] else { return None };
+    let node = &graph.nodes()[graph.node_of(output)];
+    let Op::Binary(Binary(BinaryKind::Subtract | BinaryKind::Add)) = node.op else { return None };
+    vanishes(graph, node.operands[1], raw).then(|| units.root(graph, node.operands[0]))
+}
+
+/// Whether a value is 0 where `raw` is, by products alone.
+fn vanishes(graph: &Graph, v: ValueId, raw: ValueId) -> bool {
+    let (mut open, mut seen) = (vec![v], HashSet::new());
+    while let Some(v) = open.pop() {
+        let node = &graph.nodes()[graph.node_of(v)];
+        if v == raw {
+            return true;
+        }
+        if node.op == Op::Binary(Binary(BinaryKind::Multiply)) && seen.insert(v) {
+            open.extend(&node.operands);
+        }
+    }
+    false
 }
 
 struct Built {
