@@ -27,6 +27,8 @@ const RIGHT_DIRECT: usize = 8 * 1024;
 /// From this many operations on tasks are tapered.
 const TAPERED: f64 = 8e6;
 
+/// Elements of a page of memory: columns of A that lie so far apart cost an address translation each.
+const PAGE: usize = 1024;
 /// Elements of a cache line.
 const LINE: usize = 16;
 /// Elements of C that an epilogue finds in the L2 cache of the thread that made them.
@@ -314,7 +316,7 @@ impl<'a> Plan<'a> {
             && g.m > 2
             && match (g.a.col, g.a.row) {
                 (1, row) => conflicts(row) && panels > 3,
-                (_, 1) => panels > 16,
+                (_, 1) => panels > 16 || g.a.col >= PAGE && panels > 3,
                 _ => true,
             };
         let few = if g.k * g.n <= RIGHT_NEAR { 3 * RIGHT_ROWS } else { RIGHT_ROWS };
