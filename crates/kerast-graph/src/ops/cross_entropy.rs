@@ -10,7 +10,6 @@ use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
-use crate::ops::{Combine, ScatterDims};
 use crate::tensor::Tensor;
 use kerast_kernels::cross_entropy;
 use kerast_kernels::dtype::DType;
@@ -51,15 +50,9 @@ impl OpRule for CrossEntropy {
         let spread = |v: &Var| v.broadcast_in_dim(x.shape(), &[0]);
         let mut dx = slope.map(|s| (x - spread(largest)).exp() * spread(&s));
         if let (Some(d), Some(so_far)) = (dloss, &dx) {
-            let dims = ScatterDims {
-                update_window_dims: vec![],
-                inserted_window_dims: vec![1],
-                input_batching_dims: vec![0],
-                scatter_indices_batching_dims: vec![0],
-                scatter_dims_to_operand_dims: vec![1],
-                index_vector_dim: 1,
-            };
-            dx = Some(so_far.scatter(&labels.reshape(&[rows, 1]), &d.neg(), dims, Combine::Add));
+            let numbers = x.trace().iota(&Type::new(DType::I32, [rows, classes]), 1);
+            let hit = numbers.equal(&spread(labels));
+            dx = Some(so_far - hit.select(&spread(&d), &x.full_like(0.0)));
         }
         // What the largest moves: itself, and every term of the sum.
         let from_sum = cx.cotangents[2].as_ref().map(|d| (d * sum).neg());

@@ -472,7 +472,9 @@ impl Kernel for Map {
 
     fn in_place(&self, input: usize, output: usize) -> bool {
         let (i, o) = (&self.inputs[input], &self.outputs[output]);
-        o.reduce.is_none() && i.access == Access::Direct && i.dtype.size() == o.dtype.size() && !self.reduces
+        // What is reduced is read after the tile was stored.
+        let reduced = self.outputs.iter().any(|o| o.reduce.is_some() && o.slot == i.slot);
+        o.reduce.is_none() && i.access == Access::Direct && i.dtype.size() == o.dtype.size() && !reduced
     }
 
     fn flops(&self) -> f64 {

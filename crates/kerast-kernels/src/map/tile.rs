@@ -214,17 +214,17 @@ unsafe fn iota(repeat: usize, length: usize, dtype: DType, i: &Instr, t: &Tile<'
     // SAFETY: as in `run_with`.
     unsafe {
         match Class::of(dtype) {
-            Class::F32 => count::<f32>(repeat, length, i, t, |n| n as i32 as f32),
-            Class::F64 => count::<f64>(repeat, length, i, t, |n| n as f64),
-            Class::I32 | Class::U32 => count::<u32>(repeat, length, i, t, |n| n as u32),
-            Class::I64 | Class::U64 => count::<u64>(repeat, length, i, t, |n| n as u64),
+            Class::F32 => count::<f32>(repeat, length, i, t, |n, k| (n as u32).wrapping_add(k) as i32 as f32),
+            Class::F64 => count::<f64>(repeat, length, i, t, |n, k| (n as u64 + u64::from(k)) as f64),
+            Class::I32 | Class::U32 => count::<u32>(repeat, length, i, t, |n, k| (n as u32).wrapping_add(k)),
+            Class::I64 | Class::U64 => count::<u64>(repeat, length, i, t, |n, k| n as u64 + u64::from(k)),
         }
     }
 }
 
-/// Element e is `e / repeat % length`, run by run: no division for each.
+/// Element e is `e / repeat % length`, run by run: no division for each. `cast(n, k)` is n + k.
 #[inline(always)]
-unsafe fn count<T: Copy>(repeat: usize, length: usize, i: &Instr, t: &Tile<'_>, cast: impl Fn(usize) -> T) {
+unsafe fn count<T: Copy>(repeat: usize, length: usize, i: &Instr, t: &Tile<'_>, cast: impl Fn(usize, u32) -> T) {
     // SAFETY: as in `run_with`.
     let out = unsafe { t.write::<T>(i.dst) };
     let (mut within, mut number) = (t.first % repeat, t.first / repeat % length);
@@ -233,10 +233,10 @@ unsafe fn count<T: Copy>(repeat: usize, length: usize, i: &Instr, t: &Tile<'_>, 
         let run = if repeat == 1 { length - number } else { repeat - within }.min(rest.len());
         let (now, later) = rest.split_at_mut(run);
         if repeat == 1 {
-            now.iter_mut().enumerate().for_each(|(k, y)| *y = cast(number + k));
+            now.iter_mut().zip(0..).for_each(|(y, k)| *y = cast(number, k));
             number = 0;
         } else {
-            now.fill(cast(number));
+            now.fill(cast(number, 0));
             number = if number + 1 == length { 0 } else { number + 1 };
             within = 0;
         }
