@@ -51,12 +51,15 @@ const TURNS: usize = 3;
 /// What a body makes of constants, carried values and slices: the next carried values, and what is stacked.
 type Body = fn(&[Var], &[Var], &[Var]) -> (Vec<Var>, Vec<Var>);
 
+/// All turns of a body.
+type Build<'a> = &'a dyn Fn(&Trace, &[Var], &[Var], &[Var]) -> (Vec<Var>, Vec<Var>);
+
 /// Checks that a scan is cut into so many parts and gives what its body gives turn by turn.
 fn check(parts: usize, constants: &[&[usize]], carries: &[&[usize]], slices: &[&[usize]], body: Body) {
     let stacked = |s: &&[usize]| [&[TURNS][..], s].concat();
     let shapes = constants.iter().chain(carries).map(|s| s.to_vec()).chain(slices.iter().map(stacked));
     let inputs: Vec<Tensor> = shapes.enumerate().map(|(i, shape)| values(&shape, i)).collect();
-    let run = |threads: usize, build: &dyn Fn(&Trace, &[Var], &[Var], &[Var]) -> (Vec<Var>, Vec<Var>)| {
+    let run = |threads: usize, build: Build<'_>| {
         let trace = Trace::new();
         let p: Vec<Var> = inputs.iter().map(|t| trace.parameter(Type::new(DType::F32, t.shape()))).collect();
         let (c, rest) = p.split_at(constants.len());

@@ -92,7 +92,7 @@ impl Bound<'_> {
         let places = self.inputs.get().iter().zip(&self.chain.inputs);
         let inputs = Pointers::of(places.map(|(place, input)| if input.is_none() { raw.cast() } else { *place }));
         // SAFETY: `bind` took the other operands from a checked step; the caller vouches for the elements.
-        unsafe { self.chain.map.run_ranges(inputs.get(), self.outputs.get(), [range]) }
+        unsafe { self.chain.map.run_ranges(inputs.get(), self.outputs.get(), std::iter::once(range)) }
     }
 
     /// Applies the chain to a block of the raw result, which has rows of `width` elements.

@@ -26,7 +26,7 @@ pub fn evaluate(scalar: &Scalar, inputs: &[(DType, &Buffer)], dtype: DType) -> B
     let out = Buffer::zeroed(dtype.size());
     let pointers: Vec<*mut u8> = inputs.iter().map(|(_, buffer)| buffer.as_ptr()).collect();
     // SAFETY: every operand holds one element; inputs are only read; `out` is ours alone.
-    unsafe { map.run_ranges(&pointers, &[out.as_ptr()], [0..1]) };
+    unsafe { map.run_ranges(&pointers, &[out.as_ptr()], std::iter::once(0..1)) };
     out
 }
 

@@ -452,7 +452,7 @@ impl Kernel for Map {
         }
         if self.n < 2 * self.grain || pool.threads() == 1 {
             // SAFETY: the program was checked; operands reach as far as the iteration.
-            return unsafe { self.run_ranges(bases.inputs, bases.outputs, [0..self.n]) };
+            return unsafe { self.run_ranges(bases.inputs, bases.outputs, std::iter::once(0..self.n)) };
         }
         let b = &bases;
         pool.run(self.n.div_ceil(self.grain), &|t| {

@@ -3,11 +3,11 @@
 use kerast::{Error, ErrorKind, Result};
 
 /// What was written after the example's name.
-pub struct Options(Vec<(String, String)>);
+pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
     /// Reads the command line: `names` are options with a value, `flags` stand alone.
-    pub fn read(names: &[&str], flags: &[&str]) -> Result<Options> {
+    pub(crate) fn read(names: &[&str], flags: &[&str]) -> Result<Options> {
         let mut given = vec![];
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -25,12 +25,12 @@ impl Options {
     }
 
     /// The value of an option.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of an option that is a positive whole number.
-    pub fn number(&self, name: &str, default: usize) -> Result<usize> {
+    pub(crate) fn number(&self, name: &str, default: usize) -> Result<usize> {
         let Some(text) = self.value(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|n| *n > 0);
         number.ok_or_else(|| refused(format!("`{name}` needs a number")).expected("1, 2, 3, ...").received(text))
@@ -38,6 +38,6 @@ impl Options {
 }
 
 /// The error for a command line that says nothing sensible.
-pub fn refused(message: impl Into<String>) -> Error {
+pub(crate) fn refused(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Argument, message)
 }
