@@ -1,10 +1,9 @@
 //! The body of a loop for a part of its batch: samples that do not see each other go through all turns on a thread of their own,
 //! and nobody waits for others after every turn.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::graph::{Graph, Node, ValueId};
-use crate::ir::op::Op;
-use crate::ops::{BroadcastInDim, Parameter, Reshape, Slice};
+use crate::ir::op::{Op, shape_error};
 
 /// Rows of a part at least, where the batch has many or few.
 const ROWS: (usize, usize) = (12, 8);
@@ -54,7 +53,7 @@ pub(crate) fn cut(body: &Graph, constants: usize, carries: usize) -> Option<Cut>
         match builder.build() {
             Ok(body) => return Some(Cut { body, parts, parameters }),
             Err(_) => match builder.wanted {
-                Some(i) if i < constants && !parameters[i] => parameters[i] = true,
+                Some(i) if i < constants && long(i) && !parameters[i] => parameters[i] = true,
                 _ => return None,
             },
         }
@@ -109,9 +108,8 @@ impl Builder<'_> {
 
     fn node(&mut self, out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Vec<ValueId>> {
         let (op, scope) = (node.op.clone(), node.scope);
-        if let Op::Parameter(p) = &op
-            && self.parameters[p.index]
-        {
+        let place = self.body.parameters().iter().position(|v| node.results().any(|r| r == *v));
+        if let (Op::Parameter(p), Some(true)) = (&op, place.map(|i| self.parameters[i])) {
             let mut p = p.clone();
             p.ty.shape[0] = self.rows;
             return self.push(out, p.into(), x, scope, Known::Rows);
@@ -146,15 +144,15 @@ impl Builder<'_> {
         let op = match op {
             Op::Slice(mut s) => {
                 s.limit[0] = self.rows;
-                Slice::into(s)
+                s.into()
             }
             Op::Reshape(mut r) => {
                 r.0[0] = self.rows;
-                Reshape::into(r)
+                r.into()
             }
             Op::BroadcastInDim(mut b) => {
                 b.shape[0] = self.rows;
-                BroadcastInDim::into(b)
+                b.into()
             }
             op => op,
         };
@@ -176,16 +174,16 @@ impl Builder<'_> {
                 b.shape[0] = self.rows;
                 Ok(self.push(out, b.into(), &from, scope, Known::Rows)?[0])
             }
-            Op::Parameter(Parameter { index, ty }) if ty.shape.first() == Some(&self.batch) => {
-                self.wanted = Some(index);
-                Err(mixed(&Op::Parameter(Parameter { index, ty })))
+            op => {
+                // Only a parameter has a place; its rows are asked for.
+                self.wanted = out.parameters().iter().position(|p| *p == v);
+                Err(mixed(&op))
             }
-            op => Err(mixed(&op)),
         }
     }
 }
 
 /// Why a body stays whole; nobody reads it.
-fn mixed(op: &Op) -> crate::error::Error {
-    crate::ir::op::shape_error(op.name(), "mixes rows")
+fn mixed(op: &Op) -> Error {
+    shape_error(op.name(), "mixes rows")
 }
