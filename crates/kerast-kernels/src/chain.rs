@@ -84,15 +84,15 @@ impl Bound<'_> {
         self.chain.host.map(|_| self.raw)
     }
 
-    /// Applies the chain to a range of elements of a raw result that lies at `raw`, wherever [`Bound::raw`] is.
+    /// Applies the chain to stretches of elements of a raw result that lies at `raw`, wherever [`Bound::raw`] is.
     ///
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
-    pub unsafe fn apply_to(&self, raw: *mut f32, range: Range<usize>) {
+    pub unsafe fn apply_to(&self, raw: *mut f32, ranges: impl IntoIterator<Item = Range<usize>>) {
         let places = self.inputs.get().iter().zip(&self.chain.inputs);
         let inputs = Pointers::of(places.map(|(place, input)| if input.is_none() { raw.cast() } else { *place }));
         // SAFETY: `bind` took the other operands from a checked step; the caller vouches for the elements.
-        unsafe { self.chain.map.run_ranges(inputs.get(), self.outputs.get(), std::iter::once(range)) }
+        unsafe { self.chain.map.run_ranges(inputs.get(), self.outputs.get(), ranges) }
     }
 
     /// Applies the chain to a block of the raw result, which has rows of `width` elements.

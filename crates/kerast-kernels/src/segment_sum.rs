@@ -1,6 +1,6 @@
 //! Rows summed by number, as the gradient of an embedding is: the table is made piece by piece, each finished while it is in the cache.
 
-use crate::chain::{Bound, Chain};
+use crate::chain::Chain;
 use crate::gather::Shared;
 use crate::machine::{Io, Kernel};
 use crate::pool::Pool;
@@ -58,15 +58,32 @@ impl SegmentSum {
         }
     }
 
-    /// The segments `of` of the table, in `y`.
-    fn sum(&self, x: &[f32], ids: &[i32], rows: &[u32], of: Range<usize>, y: &mut [f32]) {
+    /// Adds rows to those of the segments `of`, in `y`.
+    fn add(&self, x: &[f32], ids: &[i32], rows: &[u32], of: &Range<usize>, y: &mut [f32]) {
         let width = self.width;
-        y.fill(0.0);
         for &i in rows {
             let (i, s) = (i as usize, ids[i as usize] as usize - of.start);
             let target = &mut y[s * width..(s + 1) * width];
             target.iter_mut().zip(&x[i * width..(i + 1) * width]).for_each(|(y, x)| *y += x);
         }
+    }
+}
+
+/// A set of segments of a piece.
+#[derive(Default)]
+struct Segments([u64; PIECE / 64]);
+
+impl Segments {
+    /// Whether `s` is new.
+    fn insert(&mut self, s: usize) -> bool {
+        let bit = 1 << (s % 64);
+        let new = self.0[s / 64] & bit == 0;
+        self.0[s / 64] |= bit;
+        new
+    }
+
+    fn contains(&self, s: usize) -> bool {
+        self.0[s / 64] >> (s % 64) & 1 > 0
     }
 }
 
@@ -114,16 +131,29 @@ impl Kernel for SegmentSum {
             let (from, to) = (of.start * width, of.end * width);
             let place = target.as_ref().map_or(own, |y| y.at(from));
             let first = if p == 0 { 0 } else { ends[p - 1] };
-            if first == ends[p] && bound.as_ref().is_some_and(|b| b.keeps) {
-                return;
-            }
+            let rows = &order[first as usize..ends[p] as usize];
             // SAFETY: this piece of the table, which nobody else has; own memory is as long as a piece.
             let y = unsafe { std::slice::from_raw_parts_mut(place, to - from) };
-            self.sum(x, ids, &order[first as usize..ends[p] as usize], of, y);
-            if let Some(b) = &bound {
-                // SAFETY: these elements are complete, and nobody else has them.
-                unsafe { Bound::apply_to(b, place.wrapping_sub(from), from..to) }
+            let Some(b) = bound.as_ref().filter(|b| b.keeps) else {
+                y.fill(0.0);
+                self.add(x, ids, rows, &of, y);
+                if let Some(b) = &bound {
+                    // SAFETY: these elements are complete, and nobody else has them.
+                    unsafe { b.apply_to(place.wrapping_sub(from), std::iter::once(from..to)) }
+                }
+                return;
+            };
+            // Segments that no row falls into are complete.
+            let mut touched = Segments::default();
+            for s in rows.iter().map(|i| ids[*i as usize] as usize - of.start) {
+                if touched.insert(s) {
+                    y[s * width..(s + 1) * width].fill(0.0);
+                }
             }
+            self.add(x, ids, rows, &of, y);
+            let range = |s: usize| from + s * width..from + (s + 1) * width;
+            // SAFETY: as above.
+            unsafe { b.apply_to(place.wrapping_sub(from), (0..of.len()).filter(|s| touched.contains(*s)).map(range)) }
         };
         let tasks = if self.segments * width < LARGE { 1 } else { (8 * pool.threads()).min(pieces) };
         pool.run(tasks, &|t| {
