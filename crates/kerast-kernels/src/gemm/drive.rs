@@ -5,6 +5,7 @@
 
 use super::micro::{Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
+use super::slices::{depths, sliced, slices};
 use super::split::Split;
 use super::{Epilogue, Gemm, vector};
 use crate::pool::Pool;
@@ -16,7 +17,7 @@ const TINY: usize = 16 * 1024;
 /// Below this many operations one thread is quicker.
 const PARALLEL: f64 = 1.5e6;
 /// Stretch of K that is summed up in registers: a panel of B this deep fills most of the L1 cache.
-const DEPTH: usize = 320;
+pub(super) const DEPTH: usize = 320;
 /// Elements of A that a task keeps in its L2 cache.
 const LEFT_BLOCK: usize = 80 * 1024;
 /// Elements of B packed at a time.
@@ -54,7 +55,7 @@ unsafe impl Send for Operands {}
 unsafe impl Sync for Operands {}
 
 impl Operands {
-    fn at(self, a: usize, b: usize, c: usize) -> Operands {
+    pub(super) fn at(self, a: usize, b: usize, c: usize) -> Operands {
         Operands { a: self.a.wrapping_add(a), b: self.b.wrapping_add(b), c: self.c.wrapping_add(c) }
     }
 
@@ -189,57 +190,6 @@ fn parts(kernels: &Kernels, g: &Gemm) -> usize {
     if tiles <= 12 && g.m * g.n <= 8192 { (g.k / 1024).clamp(1, 16) } else { 1 }
 }
 
-/// Whether C is so small beside B that threads better share K: each reads its part of B alone, and finds there what it wrote when it
-/// computed the gradient of B. By the shape alone.
-fn sliced(g: &Gemm) -> bool {
-    g.m >= 2 && g.n >= 2 && g.k >= 512 && g.k >= 4 * g.m && g.m * g.n <= 32 * 1024 && g.k * g.n >= 64 * 1024
-}
-
-/// Blocks of K, each summed up in registers. By the shape alone.
-fn depths(g: &Gemm) -> usize {
-    let depths = g.k.div_ceil(DEPTH).max(1);
-    if sliced(g) { depths.next_multiple_of(4) } else { depths }
-}
-
-/// A product whose blocks of K are tasks. The sums are those that one thread gets block by block.
-///
-/// # Safety
-/// As for [`super::gemm_f32`].
-unsafe fn slices(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
-    let (depths, cells) = (depths(g), g.m * g.n);
-    with_scratch(&PARTIAL, depths * cells, |sums| {
-        let (sums, c) = (Shared(sums), Shared(o.c));
-        team.run(depths, &|d| {
-            let ks = even(g.k, depths, d);
-            let piece = Gemm { k: ks.len(), c_row: g.n, accumulate: false, ..g.clone() };
-            let at = o.at(ks.start * g.a.col, ks.start * g.b.row, 0);
-            let plan = Plan { depths: 1, ..Plan::new(kernels, &piece, 1, false, false) };
-            // SAFETY: a stretch of K, summed into scratch memory of its own.
-            unsafe { plan.run(Operands { c: sums.get().add(d * cells), ..at }, Team(None), None) }
-        });
-        let blocks = (2 * team.threads()).min(g.m);
-        team.run(blocks, &|t| {
-            let rows = even(g.m, blocks, t);
-            for i in rows.clone() {
-                // SAFETY: row i of C, which no other task has, and of every partial sum, which are complete.
-                unsafe {
-                    let row = std::slice::from_raw_parts_mut(c.get().add(i * g.c_row), g.n);
-                    for d in 0..depths {
-                        let sum = std::slice::from_raw_parts(sums.get().add(d * cells + i * g.n), g.n);
-                        match d == 0 && !g.accumulate {
-                            true => row.copy_from_slice(sum),
-                            false => row.iter_mut().zip(sum).for_each(|(r, s)| *r += s),
-                        }
-                    }
-                }
-            }
-            if let Some(e) = epilogue {
-                e(rows, 0..g.n);
-            }
-        });
-    });
-}
-
 /// One product; the batch strides do not matter.
 ///
 /// # Safety
@@ -344,11 +294,11 @@ enum Right {
 }
 
 /// How one product is blocked.
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     kernels: &'a Kernels,
     g: &'a Gemm,
     /// Blocks of K.
-    depths: usize,
+    pub(super) depths: usize,
     /// Blocks of rows and groups of panels: one task each.
     blocks: Split,
     groups: Split,
@@ -360,7 +310,7 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// `packed`: B comes packed.
-    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool, packed: bool) -> Plan<'a> {
+    pub(super) fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool, packed: bool) -> Plan<'a> {
         let panels = g.n.div_ceil(kernels.columns);
         let depths = depths(g);
         let depth = g.k.div_ceil(depths).max(1);
@@ -407,7 +357,7 @@ impl<'a> Plan<'a> {
         Plan { kernels, g, depths, blocks, groups, by_column, pack_left, pack_right }
     }
 
-    unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+    pub(super) unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
         let (g, wide) = (self.g, self.kernels.columns);
         let panels = g.n.div_ceil(wide);
         if !self.pack_right || self.blocks.parts == 1 {
