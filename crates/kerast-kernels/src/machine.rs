@@ -280,6 +280,7 @@ pub(crate) struct Pointers {
 }
 
 impl Pointers {
+    #[inline(always)]
     pub(crate) fn of(all: impl IntoIterator<Item = *mut u8>) -> Pointers {
         let mut p = Pointers { list: [MaybeUninit::uninit(); 64], count: 0 };
         for pointer in all {
