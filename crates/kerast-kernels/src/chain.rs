@@ -1,6 +1,6 @@
 //! An element-wise chain that a kernel applies to its own result, block by block, while the block is still in cache.
 
-use crate::machine::{Io, Kernel, Pointers};
+use crate::machine::{Io, Kernel};
 use crate::map::Map;
 use std::ops::Range;
 
@@ -20,8 +20,8 @@ pub struct Chain {
 #[derive(Debug)]
 pub struct Bound<'a> {
     chain: &'a Chain,
-    inputs: Pointers,
-    outputs: Pointers,
+    inputs: [*mut u8; 64],
+    outputs: [*mut u8; 64],
     /// Where the kernel writes its raw result.
     pub raw: *mut f32,
     /// Elements whose raw result is 0 are complete without the chain.
@@ -41,8 +41,8 @@ impl Chain {
         Chain { map, inputs, host, keeps: None }
     }
 
-    /// The same chain, known to leave input `input` of the step as it is where the raw result is 0: if the only output lies on that input,
-    /// such elements need not be computed.
+    /// The same chain, known to leave input `input` of the step as it is where the raw result is 0 and all numbers are finite: if the only
+    /// output lies on that input, such elements need not be computed.
     pub fn keeping(self, input: Option<usize>) -> Chain {
         Chain { keeps: input.filter(|_| self.map.outputs() == 1), ..self }
     }
@@ -67,13 +67,17 @@ impl Chain {
 
     /// Resolves the operands; the raw result goes to an output that can hold it, else to scratch memory.
     pub fn bind(&self, io: &mut Io<'_>) -> Bound<'_> {
-        let outputs = Pointers::of((0..self.map.outputs()).map(|o| io.output_ptr(o)));
+        let mut inputs = [std::ptr::null_mut(); 64];
+        let mut outputs = [std::ptr::null_mut(); 64];
+        (0..self.map.outputs()).for_each(|o| outputs[o] = io.output_ptr(o));
         let raw = match self.host {
-            Some(o) => outputs.get()[o],
+            Some(o) => outputs[o],
             None => io.scratch_ptr(),
         };
-        let inputs = Pointers::of(self.inputs.iter().map(|input| input.map_or(raw, |i| io.input_ptr(i).cast_mut())));
-        let keeps = self.keeps.is_some_and(|i| std::ptr::eq(io.input_ptr(i), outputs.get()[0]));
+        for (slot, input) in inputs.iter_mut().zip(&self.inputs) {
+            *slot = input.map_or(raw, |i| io.input_ptr(i).cast_mut());
+        }
+        let keeps = self.keeps.is_some_and(|i| std::ptr::eq(io.input_ptr(i), outputs[0]));
         Bound { chain: self, inputs, outputs, raw: raw.cast(), keeps }
     }
 }
@@ -89,10 +93,11 @@ impl Bound<'_> {
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
     pub unsafe fn apply_to(&self, raw: *mut f32, ranges: impl IntoIterator<Item = Range<usize>>) {
-        let places = self.inputs.get().iter().zip(&self.chain.inputs);
-        let inputs = Pointers::of(places.map(|(place, input)| if input.is_none() { raw.cast() } else { *place }));
-        // SAFETY: `bind` took the other operands from a checked step; the caller vouches for the elements.
-        unsafe { self.chain.map.run_ranges(inputs.get(), self.outputs.get(), ranges) }
+        let mut inputs = self.inputs;
+        let own = inputs.iter_mut().zip(&self.chain.inputs).filter(|(_, input)| input.is_none());
+        own.for_each(|(place, _)| *place = raw.cast());
+        // SAFETY: the caller's promise.
+        unsafe { self.run(&inputs, ranges) }
     }
 
     /// Applies the chain to a block of the raw result, which has rows of `width` elements.
@@ -100,12 +105,18 @@ impl Bound<'_> {
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
     pub unsafe fn apply(&self, width: usize, rows: Range<usize>, columns: Range<usize>) {
-        let row = |r: usize| r * width + columns.start..r * width + columns.end;
-        let whole = (columns.len() == width).then(|| rows.start * width..rows.end * width);
-        let parts = if whole.is_some() { 0..0 } else { rows };
-        // SAFETY: `bind` took the operands from a checked step; the caller vouches for the block.
+        // SAFETY: the caller's promise.
         unsafe {
-            self.chain.map.run_ranges(self.inputs.get(), self.outputs.get(), whole.into_iter().chain(parts.map(row)))
+            match columns.len() == width {
+                true => self.run(&self.inputs, std::iter::once(rows.start * width..rows.end * width)),
+                false => self.run(&self.inputs, rows.map(|r| r * width + columns.start..r * width + columns.end)),
+            }
         }
+    }
+
+    unsafe fn run(&self, inputs: &[*mut u8; 64], ranges: impl IntoIterator<Item = Range<usize>>) {
+        let (ni, no) = (self.chain.inputs.len(), self.chain.map.outputs());
+        // SAFETY: `bind` took the operands from a checked step; the caller vouches for the elements.
+        unsafe { self.chain.map.run_ranges(&inputs[..ni], &self.outputs[..no], ranges) }
     }
 }

@@ -8,7 +8,6 @@ use crate::chain::Chain;
 use crate::dtype::Element;
 use crate::pool::Pool;
 use std::fmt;
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -269,36 +268,6 @@ impl Prepared {
     unsafe fn execute(&self, bases: &[*mut u8], pool: &Pool) {
         let mut io = Io { bases, args: &self.args, inputs: self.step.inputs.len(), aliased: self.aliased, taken: 0 };
         self.step.kernel.run(&mut io, pool);
-    }
-}
-
-/// Pointers to operands, as many as a step can have, without memory of the heap or zeros that nobody reads.
-#[derive(Clone, Copy)]
-pub(crate) struct Pointers {
-    list: [MaybeUninit<*mut u8>; 64],
-    count: usize,
-}
-
-impl Pointers {
-    #[inline(always)]
-    pub(crate) fn of(all: impl IntoIterator<Item = *mut u8>) -> Pointers {
-        let mut p = Pointers { list: [MaybeUninit::uninit(); 64], count: 0 };
-        for pointer in all {
-            p.list[p.count].write(pointer);
-            p.count += 1;
-        }
-        p
-    }
-
-    pub(crate) fn get(&self) -> &[*mut u8] {
-        // SAFETY: the first `count` were written.
-        unsafe { std::slice::from_raw_parts(self.list.as_ptr().cast(), self.count) }
-    }
-}
-
-impl fmt::Debug for Pointers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.get().fmt(f)
     }
 }
 

@@ -7,7 +7,7 @@ use super::tile::{self, Isa, Tile};
 use super::{BLOCK, TILE, convert};
 use crate::dtype::DType;
 use crate::isa::isa;
-use crate::machine::{Io, Kernel, Pointers};
+use crate::machine::{Io, Kernel};
 use crate::pool::Pool;
 use std::cell::RefCell;
 use std::fmt;
@@ -343,18 +343,20 @@ impl Worker<'_> {
         let inner = map.geometry.inner;
         // Accumulators lie in the partial results; with a single chunk in the output itself, if its memory has the class's form.
         let mut offset = 0;
-        let accumulators = Pointers::of(map.outputs.iter().enumerate().map(|(k, o)| {
-            let Some(kind) = o.reduce else { return std::ptr::null_mut() };
-            let class = Class::of(o.dtype);
-            let acc = match chunks == 1 && Class::is_native(o.dtype) {
-                true => self.bases.outputs[k].wrapping_add(u * inner * class.size()),
-                false => self.bases.partial.wrapping_add(offset + u * inner * class.size()),
-            };
-            // SAFETY: outputs and partial results have room for `inner` elements per unit.
-            unsafe { reduce::start(class, kind, acc, inner) };
-            offset += map.partial_bytes(o);
-            acc
-        }));
+        let mut accumulators = [std::ptr::null_mut(); 64];
+        for (k, o) in map.outputs.iter().enumerate() {
+            if let Some(kind) = o.reduce {
+                let class = Class::of(o.dtype);
+                let acc = match chunks == 1 && Class::is_native(o.dtype) {
+                    true => self.bases.outputs[k].wrapping_add(u * inner * class.size()),
+                    false => self.bases.partial.wrapping_add(offset + u * inner * class.size()),
+                };
+                // SAFETY: outputs and partial results have room for `inner` elements per unit.
+                unsafe { reduce::start(class, kind, acc, inner) };
+                accumulators[k] = acc;
+                offset += map.partial_bytes(o);
+            }
+        }
         let mut at = first;
         while at < end {
             let len = TILE.min(end - at);
@@ -365,7 +367,7 @@ impl Worker<'_> {
                     if let Some(kind) = o.reduce {
                         let part = Part { kind, start: at - first, inner, row: end - first };
                         let x = self.slots[o.slot as usize];
-                        reduce::add(self.isa, Class::of(o.dtype), &part, accumulators.get()[k], inner, x, len);
+                        reduce::add(self.isa, Class::of(o.dtype), &part, accumulators[k], inner, x, len);
                     }
                 }
             }
@@ -376,7 +378,7 @@ impl Worker<'_> {
                 if let (Some(kind), false) = (o.reduce, Class::is_native(o.dtype)) {
                     let out = self.bases.outputs[k].wrapping_add(u * inner * o.dtype.size());
                     // SAFETY: as above.
-                    unsafe { reduce::finish(o.dtype, kind, accumulators.get()[k], 1, inner, out) };
+                    unsafe { reduce::finish(o.dtype, kind, accumulators[k], 1, inner, out) };
                 }
             }
         }
@@ -444,9 +446,12 @@ impl Kernel for Map {
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        let inputs = Pointers::of((0..self.inputs.len()).map(|i| io.input_ptr(i).cast_mut()));
-        let outputs = Pointers::of((0..self.outputs.len()).map(|o| io.output_ptr(o)));
-        let bases = Bases { inputs: inputs.get(), outputs: outputs.get(), partial: io.scratch_ptr() };
+        let (ni, no) = (self.inputs.len(), self.outputs.len());
+        let mut pointers = [std::ptr::null_mut(); 64];
+        (0..ni).for_each(|i| pointers[i] = io.input_ptr(i).cast_mut());
+        (0..no).for_each(|o| pointers[ni + o] = io.output_ptr(o));
+        let partial = io.scratch_ptr();
+        let bases = Bases { inputs: &pointers[..ni], outputs: &pointers[ni..ni + no], partial };
         if self.reduces {
             return self.run_reducing(&bases, pool);
         }
