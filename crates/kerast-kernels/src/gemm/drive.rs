@@ -5,11 +5,11 @@
 
 use super::micro::{Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
-use super::slices::{depths, sliced, slices};
+use super::slices::{depths, parts, shared, sliced};
 use super::split::Split;
 use super::{Epilogue, Gemm, vector};
 use crate::pool::Pool;
-use crate::scratch::{LEFT, PARTIAL, RIGHT, SHARED, with_scratch};
+use crate::scratch::{LEFT, RIGHT, SHARED, with_scratch};
 use std::ops::Range;
 
 /// Up to so many multiplications a product is done without a plan.
@@ -184,48 +184,17 @@ pub(crate) fn parallel(g: &Gemm, pool: &Pool) -> bool {
     pool.threads() > 1 && g.flops() >= if g.m == 1 || g.n == 1 { PARALLEL / 8.0 } else { PARALLEL }
 }
 
-/// Into how many parts K is cut when C is small: by the shape alone.
-fn parts(kernels: &Kernels, g: &Gemm) -> usize {
-    let tiles = g.m.div_ceil(kernels.rows) * g.n.div_ceil(kernels.columns);
-    if tiles <= 12 && g.m * g.n <= 8192 { (g.k / 1024).clamp(1, 16) } else { 1 }
-}
-
 /// One product; the batch strides do not matter.
 ///
 /// # Safety
 /// As for [`super::gemm_f32`].
 pub(crate) unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
-    let parts = parts(kernels, g);
-    if parts < 2 {
-        // SAFETY: passed on.
-        return unsafe { part(kernels, g, o, team, epilogue) };
-    }
-    let cells = g.m * g.n;
-    with_scratch(&PARTIAL, parts * cells, |sums| {
-        let sums = Shared(sums);
-        team.run(parts, &|p| {
-            let ks = even(g.k, parts, p);
-            let piece = Gemm { k: ks.len(), c_row: g.n, accumulate: false, ..g.clone() };
-            let at = o.at(ks.start * g.a.col, ks.start * g.b.row, 0);
-            // SAFETY: a stretch of K, summed into scratch memory of its own.
-            unsafe { part(kernels, &piece, Operands { c: sums.get().add(p * cells), ..at }, Team(None), None) };
-        });
-        for i in 0..g.m {
-            // SAFETY: row i of C and of every partial sum; nobody else uses them now.
-            unsafe {
-                let row = std::slice::from_raw_parts_mut(o.c.add(i * g.c_row), g.n);
-                if !g.accumulate {
-                    row.fill(0.0);
-                }
-                for p in 0..parts {
-                    let sum = std::slice::from_raw_parts(sums.get().add(p * cells + i * g.n), g.n);
-                    row.iter_mut().zip(sum).for_each(|(r, s)| *r += s);
-                }
-            }
+    // SAFETY: passed on; stretches of K are summed into memory of their own.
+    unsafe {
+        match parts(kernels, g) {
+            1 => part(kernels, g, o, team, epilogue),
+            parts => shared(g, o, parts, team, epilogue, &|piece, o| part(kernels, piece, o, Team(None), None)),
         }
-    });
-    if let Some(e) = epilogue {
-        e(0..g.m, 0..g.n);
     }
 }
 
@@ -237,7 +206,11 @@ unsafe fn part(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogu
             return;
         }
         if team.threads() > 1 && sliced(g) {
-            return slices(kernels, g, o, team, epilogue);
+            return shared(g, o, depths(g), team, epilogue, &|piece, o| {
+                let mut plan = Plan::new(kernels, piece, 1, false, false);
+                plan.depths = 1;
+                plan.run(o, Team(None), None)
+            });
         }
         let plan = Plan::new(kernels, g, team.threads(), epilogue.is_some(), false);
         plan.run(o, team, epilogue);
@@ -294,11 +267,11 @@ enum Right {
 }
 
 /// How one product is blocked.
-pub(super) struct Plan<'a> {
+struct Plan<'a> {
     kernels: &'a Kernels,
     g: &'a Gemm,
     /// Blocks of K.
-    pub(super) depths: usize,
+    depths: usize,
     /// Blocks of rows and groups of panels: one task each.
     blocks: Split,
     groups: Split,
@@ -310,7 +283,7 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// `packed`: B comes packed.
-    pub(super) fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool, packed: bool) -> Plan<'a> {
+    fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool, packed: bool) -> Plan<'a> {
         let panels = g.n.div_ceil(kernels.columns);
         let depths = depths(g);
         let depth = g.k.div_ceil(depths).max(1);
@@ -357,7 +330,7 @@ impl<'a> Plan<'a> {
         Plan { kernels, g, depths, blocks, groups, by_column, pack_left, pack_right }
     }
 
-    pub(super) unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+    unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
         let (g, wide) = (self.g, self.kernels.columns);
         let panels = g.n.div_ceil(wide);
         if !self.pack_right || self.blocks.parts == 1 {

@@ -1,12 +1,21 @@
-//! Products whose threads share K.
+//! Products whose tasks are stretches of K.
 
-use super::drive::{DEPTH, Operands, Plan, Shared, Team};
+use super::drive::{DEPTH, Operands, Shared, Team};
 use super::micro::{Kernels, even};
 use super::{Epilogue, Gemm};
 use crate::scratch::{PARTIAL, with_scratch};
 
-/// Whether C is so small beside B that threads better share K: each reads its part of B alone, and finds there what it wrote when it
-/// computed the gradient of B. By the shape alone.
+/// Partial sums that one thread adds up as quickly.
+const FEW: usize = 16 * 1024;
+
+/// Into how many parts K is cut when C is small: by the shape alone.
+pub(super) fn parts(kernels: &Kernels, g: &Gemm) -> usize {
+    let tiles = g.m.div_ceil(kernels.rows) * g.n.div_ceil(kernels.columns);
+    if tiles <= 12 && g.m * g.n <= 8192 { (g.k / 1024).clamp(1, 16) } else { 1 }
+}
+
+/// Whether C is so small beside B that threads better share the blocks of K: each reads its part of B alone, and finds there what it
+/// wrote when it computed the gradient of B. By the shape alone.
 pub(super) fn sliced(g: &Gemm) -> bool {
     g.m >= 2 && g.n >= 2 && g.k >= 512 && g.k >= 4 * g.m && g.m * g.n <= 32 * 1024 && g.k * g.n >= 64 * 1024
 }
@@ -17,23 +26,28 @@ pub(super) fn depths(g: &Gemm) -> usize {
     if sliced(g) { depths.next_multiple_of(4) } else { depths }
 }
 
-/// A product whose blocks of K are tasks. The sums are those that one thread gets block by block.
+/// A product in `count` stretches of K, each computed by `product`, which overwrites its C; then their sum, in order.
 ///
 /// # Safety
 /// As for [`super::gemm_f32`].
-pub(super) unsafe fn slices(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
-    let (depths, cells) = (depths(g), g.m * g.n);
-    with_scratch(&PARTIAL, depths * cells, |sums| {
+pub(super) unsafe fn shared(
+    g: &Gemm,
+    o: Operands,
+    count: usize,
+    team: Team<'_>,
+    epilogue: Option<Epilogue<'_>>,
+    product: &(dyn Fn(&Gemm, Operands) + Sync),
+) {
+    let cells = g.m * g.n;
+    with_scratch(&PARTIAL, count * cells, |sums| {
         let (sums, c) = (Shared(sums), Shared(o.c));
-        team.run(depths, &|d| {
-            let ks = even(g.k, depths, d);
+        team.run(count, &|p| {
+            let ks = even(g.k, count, p);
             let piece = Gemm { k: ks.len(), c_row: g.n, accumulate: false, ..g.clone() };
             let at = o.at(ks.start * g.a.col, ks.start * g.b.row, 0);
-            let mut plan = Plan::new(kernels, &piece, 1, false, false);
-            plan.depths = 1;
-            // SAFETY: a stretch of K, summed into scratch memory of its own.
-            unsafe { plan.run(Operands { c: sums.get().add(d * cells), ..at }, Team(None), None) }
+            product(&piece, Operands { c: sums.get().wrapping_add(p * cells), ..at });
         });
+        let team = if count * cells <= FEW { Team(None) } else { team };
         let blocks = (2 * team.threads()).min(g.m);
         team.run(blocks, &|t| {
             let rows = even(g.m, blocks, t);
@@ -41,9 +55,9 @@ pub(super) unsafe fn slices(kernels: &Kernels, g: &Gemm, o: Operands, team: Team
                 // SAFETY: row i of C, which no other task has, and of every partial sum, which are complete.
                 unsafe {
                     let row = std::slice::from_raw_parts_mut(c.get().add(i * g.c_row), g.n);
-                    for d in 0..depths {
-                        let sum = std::slice::from_raw_parts(sums.get().add(d * cells + i * g.n), g.n);
-                        match d == 0 && !g.accumulate {
+                    for p in 0..count {
+                        let sum = std::slice::from_raw_parts(sums.get().add(p * cells + i * g.n), g.n);
+                        match p == 0 && !g.accumulate {
                             true => row.copy_from_slice(sum),
                             false => row.iter_mut().zip(sum).for_each(|(r, s)| *r += s),
                         }

@@ -25,12 +25,11 @@ use std::sync::Arc;
 
 /// Compiles a graph. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
 pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
-    Ok(compile_with(graph, donations, 0)?.0)
+    Ok(lower(passes::run(graph)?, donations, 0)?.0)
 }
 
-/// The same for a graph whose first `fixed` parameters stay the same for many runs; with those that the program wants packed.
-fn compile_with(graph: &Graph, donations: &[Donation], fixed: usize) -> Result<(Executable, Vec<(usize, Packing)>)> {
-    let mut graph = passes::run(graph)?;
+/// What follows the passes, for a graph whose first `fixed` parameters stay the same for many runs; with those that the program wants packed.
+fn lower(mut graph: Graph, donations: &[Donation], fixed: usize) -> Result<(Executable, Vec<(usize, Packing)>)> {
     let units = order::schedule(&graph, units::partition(&graph)?)?;
     let results: Vec<ValueId> = graph.results.iter().map(|&v| units.root(&graph, v)).collect();
     let mut jobs = jobs::jobs(&graph, units);
@@ -83,7 +82,11 @@ fn step(job: Job, scratch: Place, places: &[Option<Place>]) -> Result<Step> {
 
 /// A nested graph as a part of a kernel that runs it many times with the same first `fixed` parameters.
 pub(crate) fn part(graph: &Graph, fixed: usize) -> Result<Part> {
-    let (e, packings) = compile_with(graph, &[], fixed)?;
+    lowered(passes::run(graph)?, fixed)
+}
+
+fn lowered(graph: Graph, fixed: usize) -> Result<Part> {
+    let (e, packings) = lower(graph, &[], fixed)?;
     Ok(Part {
         packings,
         parameters: e.parameters.iter().map(|p| p.0).collect(),
@@ -107,7 +110,7 @@ pub(crate) fn scan(
             let scan = control::Scan::new(part(&c.body, constants)?, constants, carries, length, reverse);
             Ok(scan.in_parts(c.parts, c.parameters))
         }
-        None => Ok(control::Scan::new(part(&whole, constants)?, constants, carries, length, reverse)),
+        None => Ok(control::Scan::new(lowered(whole, constants)?, constants, carries, length, reverse)),
     }
 }
 
