@@ -1,6 +1,6 @@
 //! Pixels by channels: C[pixel, output channel] = Σ over taps and input channels.
 //!
-//! A tile is a run of pixels of one output row by up to 32 output channels. Its left operand is read straight from the
+//! A tile is a run of pixels of one output row by a panel of output channels. Its left operand is read straight from the
 //! input, or from a strip of it copied with padding: pixel i of tap k lies at a fixed distance, so taps are segments of
 //! the sum and no matrix of windows is ever formed, except for very narrow outputs.
 
@@ -8,7 +8,7 @@ use super::cut::Cut;
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
 use crate::gemm::drive::{self, Shared, Team};
-use crate::gemm::micro::{Kernels, Segment, Tile, even};
+use crate::gemm::micro::{Form, Kernels, Segment, Tile, even};
 use crate::gemm::pack::{Panel, pack};
 use crate::gemm::{Epilogue, Gemm, Strides};
 use crate::scratch::{GATHERED, SHARED, with_scratch};
@@ -41,7 +41,7 @@ pub(super) unsafe fn solve(
 
 /// Whether windows are gathered, and how far the rows of the result are apart.
 fn gathers(kernels: &Kernels, p: &Problem) -> Option<usize> {
-    let narrow = p.axes[2].output * 3 < kernels.rows * 2 && p.taps() * p.inputs >= 16;
+    let narrow = p.axes[2].output * 3 < kernels.heights[0] * 2 && p.taps() * p.inputs >= 16;
     p.even_output().filter(|_| narrow && p.y_channel == 1)
 }
 
@@ -90,11 +90,12 @@ fn product(p: &Problem, windows: usize, y_row: usize) -> Gemm {
 }
 
 fn packed_len(kernels: &Kernels, p: &Problem) -> usize {
-    p.outputs.next_multiple_of(kernels.columns) * p.taps() * p.inputs
+    p.outputs.next_multiple_of(kernels.form(p.outputs).columns) * p.taps() * p.inputs
 }
 
 struct Plan<'a> {
     kernels: &'a Kernels,
+    form: Form,
     p: &'a Problem,
     /// Weights packed as [panel][tap][input channel][column].
     packed: Shared,
@@ -111,12 +112,13 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
             // SAFETY: the scratch memory holds all panels.
             unsafe { pack_weights(kernels, p, o, packed, team) };
         }
-        let cut = Cut::new(p, team.threads(), kernels.columns);
+        let form = kernels.form(p.outputs);
+        let cut = Cut::new(p, team.threads(), form.columns);
         let w = p.axes[2];
         let together = w.dilation == 1 && cut.pitch[2] == p.inputs || w.kernel == 1;
         let run = if together { w.kernel * p.inputs } else { p.inputs };
-        let segments = cut.taps(p, together, run * kernels.columns);
-        let plan = Plan { kernels, p, packed, segments: &segments, run, cut: &cut };
+        let segments = cut.taps(p, together, run * form.columns);
+        let plan = Plan { kernels, form, p, packed, segments: &segments, run, cut: &cut };
         let work = |left: *const f32, c: *mut f32, line, row, size, channels| {
             // SAFETY: `Cut` hands out strips and results of this size.
             unsafe { plan.multiply(left, c, [line, row], size, channels) }
@@ -132,7 +134,7 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
 /// `o.w` is readable as the problem says, `packed` is writable for [`packed_len`].
 unsafe fn pack_weights(kernels: &Kernels, p: &Problem, o: Operands, packed: Shared, team: Team<'_>) {
     let [d, h, w] = p.axes;
-    let (wide, taps) = (kernels.columns, p.taps());
+    let (wide, taps) = (kernels.form(p.outputs).columns, p.taps());
     let pieces = p.outputs.div_ceil(wide) * taps;
     let team = if pieces * p.inputs * wide < 32 * 1024 { Team(None) } else { team };
     let tasks = if team.threads() > 1 { pieces.min(4 * team.threads()) } else { 1 };
@@ -164,7 +166,7 @@ impl Plan<'_> {
         size: [usize; 2],
         channels: Range<usize>,
     ) {
-        let (p, high, wide) = (self.p, self.kernels.rows, self.kernels.columns);
+        let (p, high, wide) = (self.p, self.form.rows, self.form.columns);
         let [_, h, w] = p.axes;
         let depth = self.run * self.segments.len();
         let cuts = (depth * wide).div_ceil(PANEL).min(self.segments.len());

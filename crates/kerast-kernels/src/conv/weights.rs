@@ -2,8 +2,8 @@
 //! image.
 //!
 //! What [`Problem`] calls examples are the input channels of the convolution that is differentiated, its taps are that
-//! one's output positions, and its positions that one's taps. A tile is up to 12 (position, example) pairs, side by
-//! side in the input, by up to 32 output channels; the sum runs over the window and the channels of x, stretch by
+//! one's output positions, and its positions that one's taps. A tile is a few (position, example) pairs, side by
+//! side in the input, by a panel of output channels; the sum runs over the window and the channels of x, stretch by
 //! stretch. These are cut into chunks that fit the cache and into parts with partial sums of their own, both by the
 //! shape alone.
 
@@ -11,7 +11,7 @@ use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
 use crate::gemm::Epilogue;
 use crate::gemm::drive::{Shared, Team};
-use crate::gemm::micro::{Kernels, STRANDS, Segment, Strand, Tile, even};
+use crate::gemm::micro::{Form, Kernels, STRANDS, Segment, Strand, Tile, even};
 use crate::scratch::{LEFT, PARTIAL, RIGHT, with_scratch};
 use std::ops::Range;
 
@@ -33,6 +33,7 @@ struct Place {
 
 struct Plan<'a> {
     kernels: &'a Kernels,
+    form: Form,
     p: &'a Problem,
     o: Operands,
     /// The input is read in place.
@@ -171,7 +172,20 @@ impl<'a> Plan<'a> {
         };
         let chunks = [p.inputs.div_ceil(chunk[0]), d.kernel, chunks_of_rows];
         let together = !channelwise && w.stride == 1 && pitch[3] == p.batch && w.output > 1;
-        Plan { kernels, p, o, in_place, pitch, right_in_place, right, chunk, chunks, together, channelwise }
+        Plan {
+            kernels,
+            form: kernels.form(p.outputs),
+            p,
+            o,
+            in_place,
+            pitch,
+            right_in_place,
+            right,
+            chunk,
+            chunks,
+            together,
+            channelwise,
+        }
     }
 
     /// How many lines of tiles there are, and the height of one: runs of neighbours in the input.
@@ -181,7 +195,7 @@ impl<'a> Plan<'a> {
             return p.axes[0].output * p.axes[1].output * p.axes[2].output.div_ceil(STRANDS);
         }
         let run = if self.together { p.axes[2].output * p.batch } else { p.batch };
-        p.positions() * p.batch / run * run.div_ceil(self.kernels.rows)
+        p.positions() * p.batch / run * run.div_ceil(self.form.rows)
     }
 
     /// Sums the chunks up for some lines of tiles.
@@ -306,7 +320,7 @@ impl<'a> Plan<'a> {
         let [d, h, w] = p.axes;
         let (left, right, c) = (tile.a, tile.b, tile.c);
         let run = if self.together { w.output * p.batch } else { p.batch };
-        let tiles = run.div_ceil(self.kernels.rows);
+        let tiles = run.div_ceil(self.form.rows);
         for line in lines {
             let (position, t) = (line / tiles, line % tiles);
             let rows = even(run, tiles, t);
@@ -316,8 +330,8 @@ impl<'a> Plan<'a> {
                 z * d.stride * self.pitch[1] + r * h.stride * self.pitch[2] + q * w.stride * self.pitch[3] + rows.start,
             );
             let base = z * place.axes[0] + r * place.axes[1] + q * place.axes[2] + rows.start * place.row;
-            for j in (0..p.outputs).step_by(self.kernels.columns) {
-                tile.columns = self.kernels.columns.min(p.outputs - j);
+            for j in (0..p.outputs).step_by(self.form.columns) {
+                tile.columns = self.form.columns.min(p.outputs - j);
                 tile.b = right.wrapping_add(j);
                 tile.c = c.wrapping_add(base + j);
                 // SAFETY: the tile lies within the chunk and the sums.

@@ -21,7 +21,7 @@ pub(super) use weights::solve_weights;
 
 use super::problem::{Axis, Problem};
 use super::strip::{Source, load};
-use crate::gemm::micro::{Kernels, Tile, WHOLE, even};
+use crate::gemm::micro::{Form, Kernels, Tile, WHOLE, even};
 use crate::gemm::toom::Sandwich;
 use crate::scratch::{RIGHT, with_scratch};
 use std::ops::Range;
@@ -193,6 +193,7 @@ struct Squares {
 
 /// One matrix product of a place.
 struct Product {
+    form: Form,
     m: usize,
     n: usize,
     k: usize,
@@ -217,9 +218,10 @@ impl Product {
     /// The operands reach as far as the sizes say; nobody else uses C.
     unsafe fn run(&self, kernels: &Kernels) {
         let by_column = self.a_steps[0] == 1 && self.a_steps[1] != 1;
-        let heights = self.m.div_ceil(kernels.rows);
-        for panel in 0..self.n.div_ceil(kernels.columns) {
-            let first = panel * kernels.columns;
+        let form = self.form;
+        let heights = self.m.div_ceil(form.rows);
+        for panel in 0..self.n.div_ceil(form.columns) {
+            let first = panel * form.columns;
             for t in 0..heights {
                 let rows = even(self.m, heights, t);
                 let tile = Tile {
@@ -232,7 +234,7 @@ impl Product {
                     b_step: self.b_step,
                     c: self.c.wrapping_add(rows.start * self.c_row + first),
                     c_row: self.c_row,
-                    columns: kernels.columns.min(self.n - first),
+                    columns: form.columns.min(self.n - first),
                     padded: self.padded,
                     accumulate: self.accumulate,
                     ahead: std::ptr::null(),

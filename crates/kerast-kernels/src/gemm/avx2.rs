@@ -136,4 +136,4 @@ fn prefetch(p: *const f32) {
 }
 
 sandwich_kernels!(target_feature(enable = "avx2,fma"));
-micro_kernels!(target_feature(enable = "avx2,fma"), rows: [1 2 3 4 5 6], most: 6, vectors: [1 2], masks: true);
+micro_kernels!(target_feature(enable = "avx2,fma"), tiles: [1: [1 2 3 4 5 6], 2: [1 2 3 4 5 6]], masks: true);

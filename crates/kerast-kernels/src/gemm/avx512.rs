@@ -1,4 +1,4 @@
-//! Micro-kernels for AVX-512: tiles of 12 x 32.
+//! Micro-kernels for AVX-512: tiles of 12 x 16 to 6 x 64.
 
 use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
 use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
@@ -152,4 +152,5 @@ fn prefetch(p: *const f32) {
 
 sandwich_kernels!(target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"));
 micro_kernels!(target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"),
-    rows: [1 2 3 4 5 6 7 8 9 10 11 12], most: 12, vectors: [1 2], masks: true);
+    tiles: [1: [1 2 3 4 5 6 7 8 9 10 11 12], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8 9], 4: [1 2 3 4 5 6]],
+    masks: true);

@@ -3,7 +3,7 @@
 //! K is cut by the shape alone; threads share rows, columns and matrices. So every element of C is the same sum in the
 //! same order whoever computes it.
 
-use super::micro::{Kernels, Tile, WHOLE, even};
+use super::micro::{Form, Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
 use super::slices::{depths, parts, shared, sliced};
 use super::split::Split;
@@ -16,8 +16,9 @@ use std::ops::Range;
 const TINY: usize = 16 * 1024;
 /// Below this many operations one thread is quicker.
 const PARALLEL: f64 = 1.5e6;
-/// Stretch of K that is summed up in registers: a panel of B this deep fills most of the L1 cache.
-pub(super) const DEPTH: usize = 320;
+/// Elements of a panel of B. With tiles as low as 6 rows it comes as quickly from the L2 cache; a smaller one has C read and written more
+/// often.
+pub(super) const PANEL: usize = 20 * 1024;
 /// Elements of A that a task keeps in its L2 cache.
 const LEFT_BLOCK: usize = 80 * 1024;
 /// Elements of B packed at a time.
@@ -30,6 +31,10 @@ const TAPERED: f64 = 8e6;
 
 /// Elements of a page of memory: columns of A that lie so far apart cost an address translation each.
 const PAGE: usize = 1024;
+/// Columns of B that are not much more than a panel.
+const WIDE: usize = 64;
+/// Rows of A that are packed side by side, about.
+const STACK: usize = 12;
 /// Elements of a cache line.
 const LINE: usize = 16;
 /// Elements of C that an epilogue finds in the L2 cache of the thread that made them.
@@ -146,7 +151,7 @@ fn merged(g: &Gemm) -> Gemm {
 pub(crate) fn packed_len(kernels: &Kernels, g: &Gemm) -> Option<usize> {
     let g = merged(g);
     let packs = g.batch == 1 && g.m >= 2 && g.n >= 2 && g.k > 0 && parts(kernels, &g) < 2;
-    packs.then(|| g.n.next_multiple_of(kernels.columns) * g.k)
+    packs.then(|| g.n.next_multiple_of(kernels.form(g.n).columns) * g.k)
 }
 
 /// Brings B into that order.
@@ -156,9 +161,9 @@ pub(crate) fn packed_len(kernels: &Kernels, g: &Gemm) -> Option<usize> {
 pub(crate) unsafe fn prepack(kernels: &Kernels, g: &Gemm, b: *const f32, packed: *mut f32, team: Team<'_>) {
     let g = merged(g);
     let o = Operands { a: std::ptr::null(), b, c: std::ptr::null_mut() };
-    let panels = 0..g.n.div_ceil(kernels.columns);
+    let plan = Plan::new(kernels, &g, 1, false, true);
     // SAFETY: passed on.
-    unsafe { Plan::new(kernels, &g, 1, false, true).pack_right(o, Shared(packed), panels, team) };
+    unsafe { plan.pack_right(o, Shared(packed), 0..plan.panels(), team) };
 }
 
 /// The product with what [`prepack`] made in place of B.
@@ -174,9 +179,8 @@ pub(crate) unsafe fn prepacked(
 ) {
     let g = merged(g);
     let plan = Plan::new(kernels, &g, team.threads(), epilogue.is_some(), true);
-    let panels = 0..g.n.div_ceil(kernels.columns);
     // SAFETY: passed on.
-    unsafe { plan.share(o, Right::Packed(Shared(o.b.cast_mut())), panels, team, epilogue) };
+    unsafe { plan.share(o, Right::Packed(Shared(o.b.cast_mut())), 0..plan.panels(), team, epilogue) };
 }
 
 /// Whether this many operations keep more than one thread busy.
@@ -206,7 +210,7 @@ unsafe fn part(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogu
             return;
         }
         if team.threads() > 1 && sliced(g) {
-            return shared(g, o, depths(g), team, epilogue, &|piece, o| {
+            return shared(g, o, depths(kernels, g), team, epilogue, &|piece, o| {
                 let mut plan = Plan::new(kernels, piece, 1, false, false);
                 plan.depths = 1;
                 plan.run(o, Team(None), None)
@@ -222,13 +226,14 @@ unsafe fn part(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogu
 /// # Safety
 /// As for [`super::gemm_f32`].
 unsafe fn tiny(kernels: &Kernels, g: &Gemm, o: Operands, epilogue: Option<Epilogue<'_>>) -> bool {
-    let small = g.m * g.n <= 1024 && g.m * g.n * g.k <= TINY && g.k <= DEPTH;
+    let Form { rows, columns } = kernels.form(g.n);
+    let small = g.m * g.n <= 1024 && g.m * g.n * g.k <= TINY && g.k * columns <= PANEL;
     if !small || g.b.col != 1 || !kernels.masks || g.a.col != 1 && g.a.row != 1 {
         return false;
     }
     let by_column = g.a.col != 1;
-    for j in (0..g.n).step_by(kernels.columns) {
-        for i in (0..g.m).step_by(kernels.rows) {
+    for j in (0..g.n).step_by(columns) {
+        for i in (0..g.m).step_by(rows) {
             let tile = Tile {
                 segments: &WHOLE,
                 k: g.k,
@@ -239,14 +244,14 @@ unsafe fn tiny(kernels: &Kernels, g: &Gemm, o: Operands, epilogue: Option<Epilog
                 b_step: g.b.row,
                 c: o.c.wrapping_add(i * g.c_row + j),
                 c_row: g.c_row,
-                columns: kernels.columns.min(g.n - j),
+                columns: columns.min(g.n - j),
                 padded: false,
                 accumulate: g.accumulate,
                 ahead: std::ptr::null(),
                 ahead_step: 0,
             };
             // SAFETY: the tile lies within the operands.
-            unsafe { kernels.pick(by_column, kernels.rows.min(g.m - i), tile.columns)(&tile) };
+            unsafe { kernels.pick(by_column, rows.min(g.m - i), tile.columns)(&tile) };
         }
     }
     if let Some(e) = epilogue {
@@ -270,6 +275,7 @@ enum Right {
 struct Plan<'a> {
     kernels: &'a Kernels,
     g: &'a Gemm,
+    form: Form,
     /// Blocks of K.
     depths: usize,
     /// Blocks of rows and groups of panels: one task each.
@@ -284,20 +290,20 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// `packed`: B comes packed.
     fn new(kernels: &'a Kernels, g: &'a Gemm, threads: usize, epilogue: bool, packed: bool) -> Plan<'a> {
-        let panels = g.n.div_ceil(kernels.columns);
-        let depths = depths(g);
+        let form = kernels.form(g.n);
+        let panels = g.n.div_ceil(form.columns);
+        let depths = depths(kernels, g);
         let depth = g.k.div_ceil(depths).max(1);
-        let conflicts = |stride: usize| stride.is_multiple_of(1024);
         let by_column = g.a.row == 1 && g.a.col != 1;
-        let pack_left = panels > 2
+        let pack_left = g.n > WIDE
             && g.m > 2
             && match (g.a.col, g.a.row) {
-                (1, row) => conflicts(row) && panels > 3,
-                (_, 1) => panels > 16 || g.a.col >= PAGE && panels > 3,
+                (1, _) => false,
+                (_, 1) => g.n > 512 || g.a.col >= PAGE && g.n > 96,
                 _ => true,
             };
         let few = if g.k * g.n <= RIGHT_NEAR { 3 * RIGHT_ROWS } else { RIGHT_ROWS };
-        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= 2 * kernels.columns;
+        let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= WIDE;
         let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
@@ -309,12 +315,12 @@ impl<'a> Plan<'a> {
                 groups *= (g.m * g.n / threads).div_ceil(RESULT_BLOCK);
             }
             let short = epilogue && g.n < groups * RUN;
-            if short || panels == 1 || !alone && g.m >= 2 * threads * kernels.rows {
+            if short || panels == 1 || !alone && g.m >= 24 * threads {
                 // More blocks read B more often: only while it stays in the cache itself.
                 if epilogue && g.k * g.n <= LEFT_BLOCK {
                     blocks = (g.m * (depth + g.n)).div_ceil(LEFT_BLOCK);
                 }
-                let most = g.m.div_ceil(kernels.rows.min(6));
+                let most = g.m.div_ceil(6);
                 blocks = blocks.next_multiple_of(threads).min(most.max(1));
                 groups = 1;
             }
@@ -322,17 +328,21 @@ impl<'a> Plan<'a> {
         let (mut blocks, mut groups) = (Split::even(blocks.max(1)), Split::even(groups));
         if threads > 1 && g.flops() >= TAPERED {
             match (blocks.parts, groups.parts) {
-                (_, 1) => blocks = blocks.tapered(g.m / kernels.rows, threads),
+                (_, 1) => blocks = blocks.tapered(g.m / form.rows, threads),
                 (1, _) => groups = groups.tapered(panels, threads),
                 _ => {}
             }
         }
-        Plan { kernels, g, depths, blocks, groups, by_column, pack_left, pack_right }
+        Plan { kernels, g, form, depths, blocks, groups, by_column, pack_left, pack_right }
+    }
+
+    fn panels(&self) -> usize {
+        self.g.n.div_ceil(self.form.columns)
     }
 
     unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
-        let (g, wide) = (self.g, self.kernels.columns);
-        let panels = g.n.div_ceil(wide);
+        let (g, wide) = (self.g, self.form.columns);
+        let panels = self.panels();
         if !self.pack_right || self.blocks.parts == 1 {
             let right = if self.pack_right { Right::Own } else { Right::InPlace };
             // SAFETY: passed on.
@@ -355,7 +365,7 @@ impl<'a> Plan<'a> {
 
     /// Packs panels of B: first all panels of the first block of K, then of the second, and so on.
     unsafe fn pack_right(&self, o: Operands, packed: Shared, panels: Range<usize>, team: Team<'_>) {
-        let (g, wide) = (self.g, self.kernels.columns);
+        let (g, wide) = (self.g, self.form.columns);
         let by_rows = g.b.col == 1;
         let pieces = if by_rows { g.k } else { self.depths * panels.len() };
         let team = if g.k * panels.len() * wide < 32 * 1024 { Team(None) } else { team };
@@ -390,7 +400,7 @@ impl<'a> Plan<'a> {
 
     /// A stretch of K of some panels of B.
     fn right(&self, o: Operands, ks: Range<usize>, panels: Range<usize>) -> Panel {
-        let (g, wide) = (self.g, self.kernels.columns);
+        let (g, wide) = (self.g, self.form.columns);
         Panel {
             src: o.right(ks.start * g.b.row + panels.start * wide * g.b.col),
             deep: g.b.row,
@@ -416,7 +426,7 @@ impl<'a> Plan<'a> {
             // SAFETY: tasks have disjoint blocks of C.
             unsafe { self.block(o, right, &panels, mine.clone(), rows.clone()) };
             if let Some(e) = epilogue {
-                let column = |panel: usize| ((panels.start + panel) * self.kernels.columns).min(self.g.n);
+                let column = |panel: usize| ((panels.start + panel) * self.form.columns).min(self.g.n);
                 e(rows, column(mine.start)..column(mine.end));
             }
         });
@@ -424,9 +434,9 @@ impl<'a> Plan<'a> {
 
     /// Computes rows `rows` of C in panels `mine` (counted from the start of `panels`).
     unsafe fn block(&self, o: Operands, right: Right, panels: &Range<usize>, mine: Range<usize>, rows: Range<usize>) {
-        let (high, wide) = (self.kernels.rows, self.kernels.columns);
+        let (stack, wide) = (self.stack(), self.form.columns);
         let depth = self.g.k.div_ceil(self.depths);
-        let left_size = if self.pack_left { rows.len().div_ceil(high) * high * depth } else { 0 };
+        let left_size = if self.pack_left { rows.len().div_ceil(stack) * stack * depth } else { 0 };
         let right_size = if matches!(right, Right::Own) { depth * wide } else { 0 };
         with_scratch(&LEFT, left_size, |left| {
             with_scratch(&RIGHT, right_size, |own| {
@@ -455,7 +465,7 @@ impl<'a> Plan<'a> {
                             k: ks.len(),
                             a: left,
                             a_row: 1,
-                            a_step: high,
+                            a_step: stack,
                             b,
                             b_step,
                             c: o.c.wrapping_add(panel * wide),
@@ -474,11 +484,17 @@ impl<'a> Plan<'a> {
         });
     }
 
+    /// Rows of A that are packed side by side: of one tile, or of two low ones, so that less is copied at a time in vain.
+    fn stack(&self) -> usize {
+        let high = self.form.rows;
+        if self.pack_left { high * (STACK / high).max(1) } else { high }
+    }
+
     unsafe fn pack_left(&self, o: Operands, left: *mut f32, rows: &Range<usize>, ks: &Range<usize>) {
-        let (g, high) = (self.g, self.kernels.rows);
-        let tiles = rows.len().div_ceil(high);
-        for t in 0..tiles {
-            let r = even(rows.len(), tiles, t);
+        let (g, stack) = (self.g, self.stack());
+        let stacks = rows.len().div_ceil(stack);
+        for t in 0..stacks {
+            let r = even(rows.len(), stacks, t);
             let source = Panel {
                 src: o.a.wrapping_add((rows.start + r.start) * g.a.row + ks.start * g.a.col),
                 deep: g.a.col,
@@ -486,19 +502,19 @@ impl<'a> Plan<'a> {
                 depth: ks.len(),
                 across: r.len(),
             };
-            // SAFETY: the rows exist; tile t has its own place in the scratch memory.
-            unsafe { pack(self.kernels, source, high, left.add(t * high * ks.len())) };
+            // SAFETY: the rows exist; stack t has its own place in the scratch memory.
+            unsafe { pack(self.kernels, source, stack, left.add(t * stack * ks.len())) };
         }
     }
 
     /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes
     /// after, and tiles after the first the panel that follows.
     unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, first: bool, rows: &Range<usize>, k: usize) {
-        let (g, high) = (self.g, self.kernels.rows);
-        let tiles = rows.len().div_ceil(high);
+        let (g, stack) = (self.g, self.stack());
+        let stacks = rows.len().div_ceil(stack);
         let (left, c) = (tile.a, tile.c);
         // The panel that follows: behind this one where panels are packed, else beside it.
-        let wide = self.kernels.columns;
+        let wide = self.form.columns;
         let (next, stretch, step, fetches) = match tile.b_step == wide {
             true => (tile.b.wrapping_add(tile.k * wide), tile.k * LINE, LINE, wide / LINE),
             false => (tile.b.wrapping_add(wide), LINE, tile.b_step, wide / LINE + 1),
@@ -506,29 +522,34 @@ impl<'a> Plan<'a> {
         if !self.pack_left {
             (tile.a_row, tile.a_step) = (g.a.row, g.a.col);
         }
-        for t in 0..tiles {
-            let r = even(rows.len(), tiles, t);
-            let i = rows.start + r.start;
-            (tile.ahead, tile.ahead_step) = match (1..=fetches).contains(&t) {
-                true => (next.wrapping_add((t - 1) * stretch), step),
-                false => (std::ptr::null(), 0),
-            };
-            tile.c = c.wrapping_add(i * g.c_row);
-            if self.pack_left {
-                tile.a = left.wrapping_add(t * high * tile.k);
-            } else {
-                tile.a = o.a.wrapping_add(i * g.a.row + k * g.a.col);
-                if first && self.by_column {
-                    // The same columns of the next block of K.
-                    (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(tile.k * g.a.col), g.a.col);
-                } else if first && g.a.row == tile.k {
-                    // The next tile.
-                    (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(r.len() * g.a.row), LINE);
+        let mut t = 0;
+        for s in 0..stacks {
+            let mine = even(rows.len(), stacks, s);
+            let tiles = mine.len().div_ceil(self.form.rows);
+            for r in (0..tiles).map(|t| even(mine.len(), tiles, t)) {
+                let i = rows.start + mine.start + r.start;
+                (tile.ahead, tile.ahead_step) = match (1..=fetches).contains(&t) {
+                    true => (next.wrapping_add((t - 1) * stretch), step),
+                    false => (std::ptr::null(), 0),
+                };
+                tile.c = c.wrapping_add(i * g.c_row);
+                if self.pack_left {
+                    tile.a = left.wrapping_add(s * stack * tile.k + r.start);
+                } else {
+                    tile.a = o.a.wrapping_add(i * g.a.row + k * g.a.col);
+                    if first && self.by_column {
+                        // The same columns of the next block of K.
+                        (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(tile.k * g.a.col), g.a.col);
+                    } else if first && g.a.row == tile.k {
+                        // The next tile.
+                        (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(r.len() * g.a.row), LINE);
+                    }
                 }
+                let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);
+                // SAFETY: the tile lies within the operands.
+                unsafe { micro(&tile) };
+                t += 1;
             }
-            let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);
-            // SAFETY: the tile lies within the operands.
-            unsafe { micro(&tile) };
         }
     }
 }

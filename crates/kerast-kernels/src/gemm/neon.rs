@@ -106,4 +106,4 @@ unsafe fn transpose(
 fn prefetch(_: *const f32) {}
 
 sandwich_kernels!(target_feature(enable = "neon"));
-micro_kernels!(target_feature(enable = "neon"), rows: [1 2 3 4 5 6 7 8], most: 8, vectors: [1 2 3], masks: false);
+micro_kernels!(target_feature(enable = "neon"), tiles: [1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6 7 8], 3: [1 2 3 4 5 6 7 8]], masks: false);

@@ -23,9 +23,13 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
     unsafe {
         if p.wide == 1 && p.across == width {
             match width {
+                64 => rows::<64>(p, dst),
+                48 => rows::<48>(p, dst),
                 32 => rows::<32>(p, dst),
+                24 => rows::<24>(p, dst),
                 16 => rows::<16>(p, dst),
                 12 => rows::<12>(p, dst),
+                9 => rows::<9>(p, dst),
                 8 => rows::<8>(p, dst),
                 6 => rows::<6>(p, dst),
                 _ => gather(p, width, dst),
@@ -68,10 +72,14 @@ pub(crate) unsafe fn pack_rows(p: Panel, width: usize, dst: *mut f32, panel: usi
     // SAFETY: as demanded of the caller.
     unsafe {
         match width {
+            64 => spread::<64>(p, dst, panel),
+            48 => spread::<48>(p, dst, panel),
             32 => spread::<32>(p, dst, panel),
+            24 => spread::<24>(p, dst, panel),
             16 => spread::<16>(p, dst, panel),
             12 => spread::<12>(p, dst, panel),
-            _ => spread::<8>(p, dst, panel),
+            8 => spread::<8>(p, dst, panel),
+            _ => spread::<4>(p, dst, panel),
         }
     }
 }

@@ -92,4 +92,4 @@ unsafe fn transpose(
 fn prefetch(_: *const f32) {}
 
 sandwich_kernels!(cfg(all()));
-micro_kernels!(cfg(all()), rows: [1 2 3 4], most: 4, vectors: [1], masks: false);
+micro_kernels!(cfg(all()), tiles: [1: [1 2 3 4]], masks: false);

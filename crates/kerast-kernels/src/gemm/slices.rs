@@ -1,6 +1,6 @@
 //! Products whose tasks are stretches of K.
 
-use super::drive::{DEPTH, Operands, Shared, Team};
+use super::drive::{Operands, PANEL, Shared, Team};
 use super::micro::{Kernels, even};
 use super::{Epilogue, Gemm};
 use crate::scratch::{PARTIAL, with_scratch};
@@ -10,7 +10,8 @@ const FEW: usize = 16 * 1024;
 
 /// Into how many parts K is cut when C is small: by the shape alone.
 pub(super) fn parts(kernels: &Kernels, g: &Gemm) -> usize {
-    let tiles = g.m.div_ceil(kernels.rows) * g.n.div_ceil(kernels.columns);
+    let form = kernels.form(g.n);
+    let tiles = g.m.div_ceil(form.rows) * g.n.div_ceil(form.columns);
     if tiles <= 12 && g.m * g.n <= 8192 { (g.k / 1024).clamp(1, 16) } else { 1 }
 }
 
@@ -21,8 +22,8 @@ pub(super) fn sliced(g: &Gemm) -> bool {
 }
 
 /// Blocks of K, each summed up in registers. By the shape alone.
-pub(super) fn depths(g: &Gemm) -> usize {
-    let depths = g.k.div_ceil(DEPTH).max(1);
+pub(super) fn depths(kernels: &Kernels, g: &Gemm) -> usize {
+    let depths = (g.k * kernels.form(g.n).columns).div_ceil(PANEL).max(1);
     if sliced(g) { depths.next_multiple_of(4) } else { depths }
 }
 

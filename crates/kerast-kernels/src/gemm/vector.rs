@@ -134,7 +134,7 @@ impl Vector<'_> {
                 let (columns, micro): (usize, Micro) = if left >= wide {
                     (wide, self.kernels.wide)
                 } else {
-                    let columns = left.min(self.kernels.columns);
+                    let columns = left.min(self.kernels.widest());
                     (columns, self.kernels.pick(false, 1, columns))
                 };
                 let tile = Tile {

@@ -16,7 +16,7 @@ const MIXED: usize = 32;
 
 /// Elements of the mixed weights.
 pub(in crate::conv) fn packed_len(kernels: &Kernels, cut: &Cut) -> usize {
-    cut.places() * cut.inputs * cut.outputs.next_multiple_of(kernels.columns)
+    cut.places() * cut.inputs * cut.outputs.next_multiple_of(kernels.form(cut.outputs).columns)
 }
 
 /// Mixes the weights: [place][panel][input channel][column].
@@ -32,7 +32,7 @@ pub(in crate::conv) unsafe fn prepack(
     team: Team<'_>,
 ) {
     let [_, h, w] = p.axes;
-    let wide = kernels.columns;
+    let wide = kernels.form(p.outputs).columns;
     let panel = p.inputs * wide;
     let place = p.outputs.div_ceil(wide) * panel;
     let chunks = p.inputs.div_ceil(MIXED);
@@ -84,8 +84,9 @@ pub(in crate::conv) unsafe fn solve(
 ) {
     with_scratch(&SHARED, if o.packed { 0 } else { packed_len(kernels, cut) }, |memory| {
         let weights = if o.packed { o.w } else { memory.cast_const() };
-        let panels = p.outputs.div_ceil(kernels.columns);
-        let width = panels.min(WIDTH / kernels.columns) * kernels.columns;
+        let wide = kernels.form(p.outputs).columns;
+        let panels = p.outputs.div_ceil(wide);
+        let width = panels.min(WIDTH / wide) * wide;
         let lines = p.batch * cut.rows;
         let most = cut.lines(p.inputs.next_multiple_of(kernels.lanes) + width, BLOCK);
         let blocks = lines.div_ceil(most);
@@ -102,7 +103,7 @@ pub(in crate::conv) unsafe fn solve(
                 let panels = even(panels, groups, t % groups);
                 work.block(lines.clone(), panels.clone());
                 if let Some(e) = epilogue {
-                    let channels = panels.start * kernels.columns..(panels.end * kernels.columns).min(p.outputs);
+                    let channels = panels.start * wide..(panels.end * wide).min(p.outputs);
                     e(work.pixels(lines.start)..work.pixels(lines.end), channels);
                 }
             });
@@ -133,7 +134,8 @@ impl Forward<'_> {
 
     /// Some rows of tiles, in some panels of output channels.
     unsafe fn block(&self, lines: Range<usize>, panels: Range<usize>) {
-        let (p, cut, wide) = (self.p, self.cut, self.kernels.columns);
+        let (p, cut, form) = (self.p, self.cut, self.kernels.form(self.p.outputs));
+        let wide = form.columns;
         let [_, h, w] = p.axes;
         let tiles = lines.len() * cut.columns;
         let row = p.inputs.next_multiple_of(self.kernels.lanes);
@@ -157,6 +159,7 @@ impl Forward<'_> {
                     let channels = some.start * wide..p.outputs.min(some.end * wide);
                     for place in 0..cut.places() {
                         let product = Product {
+                            form,
                             m: tiles,
                             n: channels.len(),
                             k: p.inputs,

@@ -76,6 +76,7 @@ impl ByWeights<'_> {
         let (p, cut, kernels) = (self.p, self.cut, self.kernels);
         let [_, h, w] = p.axes;
         let tiles = lines.len() * cut.columns;
+        let form = kernels.form(cut.outputs);
         let (a_row, b_row) = (cut.inputs.next_multiple_of(kernels.lanes), self.row);
         let (left, right) = (tiles * a_row + SHIFT, tiles * b_row + SHIFT);
         let x = Source {
@@ -103,6 +104,7 @@ impl ByWeights<'_> {
             }
             for place in 0..cut.places() {
                 let product = Product {
+                    form,
                     m: cut.inputs,
                     n: cut.outputs,
                     k: tiles,
@@ -110,7 +112,7 @@ impl ByWeights<'_> {
                     a_steps: [1, a_row],
                     b: other.wrapping_add(place * right),
                     b_step: b_row,
-                    b_panel: kernels.columns,
+                    b_panel: form.columns,
                     c: sums.wrapping_add(place * self.plane),
                     c_row: self.row,
                     padded: false,
