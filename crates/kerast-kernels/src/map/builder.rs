@@ -1,7 +1,7 @@
 //! From a chain of scalar functions to instructions over slots.
 
 use super::TILE;
-use super::join::{self, Formula, Side};
+use super::join::{self, Adam, Formula, Side};
 use super::kinds::{BinaryKind, Class, CompareKind, ReduceKind, Scalar, UnaryKind};
 use super::reduce::Geometry;
 use super::run::Map;
@@ -51,6 +51,8 @@ pub(crate) enum Code {
     Pair(BinaryKind, BinaryKind, Side),
     /// A longer piece of arithmetic in f32 with one pass over the tile.
     Formula(Formula),
+    /// Several results, with one pass over the tile.
+    Adam(Adam),
     Select(Class),
     Clamp(Class),
     Convert(DType, DType),
@@ -70,6 +72,7 @@ impl Code {
             Code::Unary(..) => 25,
             Code::Binary(BinaryKind::Power | BinaryKind::Atan2 | BinaryKind::Remainder, _) => 25,
             Code::RandomBits(_) => 8,
+            Code::Adam(_) => 3,
             _ => 1,
         }
     }
@@ -235,15 +238,18 @@ impl MapBuilder {
                 }
             }
         }
-        let inputs = self.inputs.iter().map(|(dtype, access, v)| Input {
-            dtype: *dtype,
-            access: access.clone(),
-            slot: slot[*v],
+        let inputs: Vec<Input> = self
+            .inputs
+            .iter()
+            .map(|(dtype, access, v)| Input { dtype: *dtype, access: access.clone(), slot: slot[*v] })
+            .collect();
+        join::steps(&mut instrs, |s| {
+            constants.iter().any(|c| c.3 == s) || inputs.iter().any(|i| i.slot == s && i.access == Access::Scalar)
         });
         let outputs =
             self.outputs.iter().map(|(v, reduce)| Output { dtype: self.dtypes[*v], slot: slot[*v], reduce: *reduce });
         let geometry = self.geometry.unwrap_or(Geometry { outer: 1, middle: 1, inner: self.n });
-        Map::assemble(self.n, geometry, inputs.collect(), constants, instrs, outputs.collect(), &slots.sizes)
+        Map::assemble(self.n, geometry, inputs, constants, instrs, outputs.collect(), &slots.sizes)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Arithmetic of several steps as one instruction, one pass over the tile. The operations and their order stay, and so do the bits.
 
-use super::builder::{Code, MOST, Value};
+use super::builder::{Code, Instr, MOST, Slot, Value};
 use super::kinds::{BinaryKind as B, Class, UnaryKind};
 
 /// Which operand of the second function of a pair the first function's value is.
@@ -19,6 +19,48 @@ pub(crate) enum Formula {
     LerpSquare,
     /// `w - m a / (√v + e)`: Adam's step.
     Descend,
+}
+
+/// Adam's step with all its results: `m = mean + (gradient - mean) slow`, `v = square + (gradient gradient - square) slower`,
+/// `w = weights - m rate / (√v + epsilon)`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Adam {
+    /// Mean, square and weights: before and after. A result may lie on an operand.
+    pub(crate) before: [Slot; 3],
+    pub(crate) after: [Slot; 3],
+    pub(crate) gradient: Slot,
+    /// Slow, slower, rate and epsilon, each the same in a whole tile.
+    pub(crate) factors: [Slot; 4],
+}
+
+impl Adam {
+    /// Three instructions one after the other that are such a step.
+    fn of(instrs: &[Instr], uniform: &impl Fn(Slot) -> bool) -> Option<Adam> {
+        let [first, second, third] = instrs else { return None };
+        let codes = [&first.code, &second.code, &third.code];
+        let formulas = [Formula::Lerp, Formula::LerpSquare, Formula::Descend];
+        let [mean, gradient, slow, ..] = first.args;
+        let [square, again, slower, ..] = second.args;
+        let [weights, m, rate, v, epsilon] = third.args;
+        let factors = [slow, slower, rate, epsilon];
+        let fits = (0..3).all(|i| *codes[i] == Code::Formula(formulas[i]))
+            && (again, m, v) == (gradient, first.dst, second.dst)
+            && factors.into_iter().all(uniform);
+        let after = [first.dst, second.dst, third.dst];
+        fits.then_some(Adam { before: [mean, square, weights], after, gradient, factors })
+    }
+}
+
+/// Makes steps of Adam one instruction.
+pub(super) fn steps(instrs: &mut Vec<Instr>, uniform: impl Fn(Slot) -> bool) {
+    let mut i = 0;
+    while i + 3 <= instrs.len() {
+        if let Some(adam) = Adam::of(&instrs[i..i + 3], &uniform) {
+            let dst = adam.after[2];
+            instrs.splice(i..i + 3, [Instr { code: Code::Adam(adam), dst, args: [0; MOST] }]);
+        }
+        i += 1;
+    }
 }
 
 /// Joins instructions whose values nobody else reads.

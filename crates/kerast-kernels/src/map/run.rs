@@ -1,6 +1,6 @@
 //! The kernel: tasks, tiles, loads, instructions, stores, reductions.
 
-use super::builder::{Access, Input, Instr, Output, Slot};
+use super::builder::{Access, Code, Input, Instr, Output, Slot};
 use super::kinds::Class;
 use super::reduce::{self, Geometry, Part};
 use super::tile::{self, Isa, Tile};
@@ -32,6 +32,8 @@ pub struct Map {
     reduces: bool,
     /// Bit k: instructions can write output k where it belongs, unless an input lies there.
     direct: u64,
+    /// Bit k: also then.
+    over: u64,
     /// Elements per task of the pool.
     grain: usize,
 }
@@ -80,7 +82,9 @@ impl Map {
         let grain = (GRAIN * LIGHT / weight.max(LIGHT)).next_multiple_of(TILE);
         let direct = (0..outputs.len()).filter(|&k| writes_through(k, &inputs, &constants, &outputs));
         let direct = direct.fold(0, |m, k| m | 1 << k);
-        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, direct, grain }
+        let over =
+            (0..outputs.len()).filter(|&k| writes_over(k, &inputs, &instrs, &outputs)).fold(0, |m, k| m | 1 << k);
+        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, direct, over, grain }
     }
 
     /// Elements of the iteration.
@@ -141,7 +145,7 @@ impl Map {
                 *p = base.wrapping_add(*o);
             }
             let alias = |k: usize| bases.inputs.contains(&bases.outputs[k]);
-            let taken = (0..self.outputs.len()).filter(|&k| self.direct >> k & 1 == 1 && alias(k));
+            let taken = (0..self.outputs.len()).filter(|&k| (self.direct & !self.over) >> k & 1 == 1 && alias(k));
             let through = taken.fold(self.direct, |m, k| m & !(1 << k));
             let mut w = Worker { map: self, bases, base, slots, isa: isa(), filled: 0, through, before: (0, 0) };
             work(&mut w);
@@ -199,6 +203,13 @@ fn writes_through(k: usize, inputs: &[Input], constants: &[(DType, f64, i64, Slo
         && !inputs.iter().any(|i| i.slot == output.slot)
         && !constants.iter().any(|c| c.3 == output.slot)
         && !outputs[..k].iter().any(|o| o.slot == output.slot && o.reduce.is_none())
+}
+
+/// Whether the last instruction reads its operands block by block before it writes output `k`, and nobody needs them later.
+fn writes_over(k: usize, inputs: &[Input], instrs: &[Instr], outputs: &[Output]) -> bool {
+    let last =
+        instrs.last().is_some_and(|i| matches!(&i.code, Code::Adam(step) if step.after.contains(&outputs[k].slot)));
+    last && !outputs.iter().any(|o| inputs.iter().any(|i| i.slot == o.slot))
 }
 
 struct Worker<'a> {

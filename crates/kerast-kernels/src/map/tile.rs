@@ -9,7 +9,7 @@
 use super::BLOCK;
 use super::builder::{Code, Instr, Slot};
 use super::convert;
-use super::join::{Formula, Side};
+use super::join::{Adam, Formula, Side};
 use super::kinds::{BinaryKind as B, Class, CompareKind as C, UnaryKind as U};
 use super::reduce::by_class;
 use crate::dtype::{DType, bf16, f16};
@@ -104,6 +104,7 @@ unsafe fn run_with<const FMA: bool>(instrs: &[Instr], t: &Tile<'_>) {
                 Code::Formula(Formula::Lerp) => map3(i, t, |a, b, c| a + (b - a) * c),
                 Code::Formula(Formula::LerpSquare) => map3(i, t, |a, b, c| a + (b * b - a) * c),
                 Code::Formula(Formula::Descend) => descend(i, t),
+                Code::Adam(step) => adam(step, t),
                 Code::Binary(k, Class::U32) => binary_int::<u32>(*k, i, t),
                 Code::Compare(k, class) => by_class!(class, T => compare::<T>(*k, i, t)),
                 Code::Select(class) if class.size() == 4 => select(i, t, |p| (p as u32).wrapping_neg()),
@@ -357,6 +358,29 @@ unsafe fn descend(i: &Instr, t: &Tile<'_>) {
     let (d, [w, m, rate, v, epsilon]) = unsafe { (t.write::<f32>(i.dst), i.args.map(|a| t.read::<f32>(a))) };
     for (((((d, w), m), rate), v), epsilon) in d.iter_mut().zip(w).zip(m).zip(rate).zip(v).zip(epsilon) {
         *d = w - m * rate / (v.sqrt() + epsilon);
+    }
+}
+
+/// Block by block, and each read before it is written: results may lie on operands.
+#[inline(always)]
+unsafe fn adam(step: &Adam, t: &Tile<'_>) {
+    let blocks = |s: Slot| t.slots[s as usize].cast::<[f32; BLOCK]>();
+    let ([mean, square, weights], gradient) = (step.before.map(blocks), blocks(step.gradient));
+    let [new_mean, new_square, new_weights] = step.after.map(blocks);
+    // SAFETY: as in `run_with`; every slot has an element, and whole blocks as many as the tile.
+    unsafe {
+        let [slow, slower, rate, epsilon] = step.factors.map(|s| *t.slots[s as usize].cast::<f32>());
+        for b in 0..t.blocks {
+            let [mut m, mut v, mut w, g] = [mean, square, weights, gradient].map(|x| x.add(b).read());
+            for k in 0..BLOCK {
+                m[k] += (g[k] - m[k]) * slow;
+                v[k] += (g[k] * g[k] - v[k]) * slower;
+                w[k] -= m[k] * rate / (v[k].sqrt() + epsilon);
+            }
+            new_mean.add(b).write(m);
+            new_square.add(b).write(v);
+            new_weights.add(b).write(w);
+        }
     }
 }
 

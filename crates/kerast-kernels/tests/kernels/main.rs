@@ -2,6 +2,7 @@
 
 mod control;
 mod gather;
+mod map;
 mod order;
 mod run;
 mod window;
