@@ -1,5 +1,6 @@
 //! Between memory of any dtype and tiles of its class, and from class to class.
 
+use super::BLOCK;
 use super::builder::Access;
 use super::kinds::Class;
 use super::reduce::by_class;
@@ -80,7 +81,11 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
                 while i < len {
                     let run = (repeat - within).min(len - i);
                     let v = (*source.add(at)).widen();
-                    (0..run).for_each(|k| *slot.add(i + k) = v);
+                    match run <= BLOCK && i + BLOCK <= len {
+                        // What is too much belongs to the runs that follow.
+                        true => slot.add(i).cast::<[T::Wide; BLOCK]>().write_unaligned([v; BLOCK]),
+                        false => (0..run).for_each(|k| *slot.add(i + k) = v),
+                    }
                     i += run;
                     within = 0;
                     at = if at + 1 == *period { 0 } else { at + 1 };

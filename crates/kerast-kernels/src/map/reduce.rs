@@ -106,6 +106,21 @@ fn stretch<T: Number>(kind: ReduceKind, x: &[T]) -> T {
     for (lane, v) in lanes.iter_mut().zip(blocks.remainder()) {
         *lane = T::combine(kind, *lane, *v);
     }
+    tree(kind, lanes)
+}
+
+/// The same of the first `len` elements, without a loop over so many.
+#[inline(always)]
+fn short<T: Number>(kind: ReduceKind, x: &[T; 16], len: usize) -> T {
+    let mut lanes = [T::identity(kind); 16];
+    for k in 0..16 {
+        lanes[k] = T::combine(kind, lanes[k], if k < len { x[k] } else { lanes[k] });
+    }
+    tree(kind, lanes)
+}
+
+#[inline(always)]
+fn tree<T: Number>(kind: ReduceKind, mut lanes: [T; 16]) -> T {
     let mut width = 8;
     while width > 0 {
         for k in 0..width {
@@ -132,11 +147,15 @@ fn accumulate<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T], start: usize,
         return lanewise(kind, &mut acc[start..start + x.len()], x);
     }
     if inner == 1 {
+        let (mut r, mut c) = (start / row, start % row);
         while at < x.len() {
-            let (r, c) = ((start + at) / row, (start + at) % row);
             let len = (row - c).min(x.len() - at);
-            acc[r] = T::combine(kind, acc[r], stretch(kind, &x[at..at + len]));
-            at += len;
+            let sum = match x[at..].first_chunk() {
+                Some(x) if len < 16 => short(kind, x, len),
+                _ => stretch(kind, &x[at..at + len]),
+            };
+            acc[r] = T::combine(kind, acc[r], sum);
+            (at, r, c) = (at + len, r + 1, 0);
         }
         return;
     }
