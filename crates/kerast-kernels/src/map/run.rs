@@ -205,11 +205,19 @@ fn writes_through(k: usize, inputs: &[Input], constants: &[(DType, f64, i64, Slo
         && !outputs[..k].iter().any(|o| o.slot == output.slot && o.reduce.is_none())
 }
 
-/// Whether the last instruction reads its operands block by block before it writes output `k`, and nobody needs them later.
+/// Whether the last instruction reads its operands block by block before it writes output `k`, which shares its slot with no value before,
+/// and nobody needs the operands later.
 fn writes_over(k: usize, inputs: &[Input], instrs: &[Instr], outputs: &[Output]) -> bool {
-    let last =
-        instrs.last().is_some_and(|i| matches!(&i.code, Code::Adam(step) if step.after.contains(&outputs[k].slot)));
-    last && !outputs.iter().any(|o| inputs.iter().any(|i| i.slot == o.slot))
+    let writes = |i: &Instr, slot: Slot| match &i.code {
+        Code::Adam(step) => step.after.contains(&slot),
+        _ => i.dst == slot,
+    };
+    let Some((last, before)) = instrs.split_last() else { return false };
+    let slot = outputs[k].slot;
+    matches!(last.code, Code::Adam(_))
+        && writes(last, slot)
+        && !before.iter().any(|i| writes(i, slot))
+        && !outputs.iter().any(|o| inputs.iter().any(|i| i.slot == o.slot))
 }
 
 struct Worker<'a> {

@@ -9,14 +9,16 @@ const SLOW: f32 = 0.1;
 const SLOWER: f32 = 0.001;
 const EPSILON: f32 = 1e-7;
 
-/// Adam's step on gradient, mean, square, weights and rate, in this order; results are the new mean, square and weights, and four times
-/// the weights if wished.
+/// Adam's step on gradient, mean, square, weights and rate, in this order, of which half the gradient counts; results are the new mean,
+/// square and weights, and four times the weights if wished.
 fn adam(n: usize, more: bool) -> Map {
     let mut m = MapBuilder::new(n);
     let binary = |m: &mut MapBuilder, k: B, x: Reg, y: Reg| m.op(&Scalar::Binary(k), &[x, y], DType::F32);
     let [gradient, mean, square, weights] = [(); 4].map(|()| m.input(DType::F32, Access::Direct));
     let rate = m.input(DType::F32, Access::Scalar);
-    let [slow, slower, epsilon] = [SLOW, SLOWER, EPSILON].map(|c| m.constant(DType::F32, c as f64, 0));
+    let [slow, slower, epsilon, half] = [SLOW, SLOWER, EPSILON, 0.5].map(|c| m.constant(DType::F32, c as f64, 0));
+    // A value whose slot is free when the weights need one.
+    let gradient = binary(&mut m, B::Multiply, gradient, half);
     let lerp = |m: &mut MapBuilder, from: Reg, to: Reg, by: Reg| {
         let way = binary(m, B::Subtract, to, from);
         let step = binary(m, B::Multiply, way, by);
@@ -50,8 +52,9 @@ fn adam_in_one_pass_has_the_bits_of_its_steps() {
         let rate = 0.01f32;
         let mut expected = [mean.clone(), square.clone(), w.clone()];
         for i in 0..n {
-            expected[0][i] += (g[i] - mean[i]) * SLOW;
-            expected[1][i] += (g[i] * g[i] - square[i]) * SLOWER;
+            let half = g[i] * 0.5;
+            expected[0][i] += (half - mean[i]) * SLOW;
+            expected[1][i] += (half * half - square[i]) * SLOWER;
             expected[2][i] -= expected[0][i] * rate / (expected[1][i].sqrt() + EPSILON);
         }
         for (in_place, more, threads) in
