@@ -330,6 +330,33 @@ fn absorb_gives_zeros_around_an_input_to_the_convolution() {
 }
 
 #[test]
+fn absorb_gives_zeros_around_an_input_to_windows_that_do_not_see_the_difference() {
+    let window = |x: &str, kind: &str, padding: &str| {
+        format!(
+            r#"reduce_window({x}) {{dims = [1, 1, 1, 1, 0, 0, 3, 2, 1, 1, {padding}], kind = "{kind}"}} : f32[2,3]"#
+        )
+    };
+    let head = r#"
+        %0 = parameter() {index = 0, type = "f32[2,5]"} : f32[2,5]
+        %1 = constant() {value = f32[] {0.0}} : f32[]
+        %2 = broadcast_in_dim(%1) {shape = [2, 5], dims = []} : f32[2,5]
+        %3 = compare(%0, %2) {direction = "LE"} : i1[2,5]
+        %4 = select(%3, %2, %0) : f32[2,5]
+        "#;
+    let pad = |x: &str| format!("%5 = pad({x}, %1) {{low = [0, 1], high = [0, 1], interior = [0, 0]}} : f32[2,7]\n");
+    for (x, kind, to) in
+        [("%4", "reduce_max", "%4"), ("%0", "reduce_sum", "%0"), ("%0", "reduce_max", "%5"), ("%4", "reduce_min", "%5")]
+    {
+        let padding = if to == "%5" { "0, 0" } else { "1, 1" };
+        check(
+            "absorb",
+            &format!("{head}{}%6 = {}\nreturn %6", pad(x), window("%5", kind, "0, 0")),
+            &format!("{head}{}%6 = {}\nreturn %6", pad(x), window(to, kind, padding)),
+        );
+    }
+}
+
+#[test]
 fn absorb_gives_factors_and_offsets_of_channels_to_fixed_weights() {
     check(
         "absorb",

@@ -4,6 +4,7 @@
 //! loops in [`element`]. The sum behind every element of C is taken in an order that depends on the shape alone:
 //! results are bit-identical for any number of threads.
 
+pub(crate) mod ahead;
 pub(crate) mod drive;
 mod element;
 pub(crate) mod micro;

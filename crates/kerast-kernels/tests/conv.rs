@@ -203,6 +203,8 @@ fn small_windows_of_many_channels() {
     }
     // More output channels than are worked on at a time, and fewer rows of tiles than threads.
     check_all(&Conv::channels_last(1, 40, 150, 1, vec![same(7, 3, 1), same(20, 3, 1)]), true);
+    // More weights than the cache holds, for few tiles.
+    check_all(&Conv::channels_last(1, 190, 200, 1, vec![same(9, 3, 1), same(10, 3, 1)]), true);
 }
 
 #[test]
@@ -239,7 +241,7 @@ fn narrow_images() {
 #[test]
 fn strides_and_dilations() {
     for stride in [2, 3] {
-        for (kernel, ci, co) in [(1, 8, 12), (3, 6, 17), (4, 5, 3)] {
+        for (kernel, ci, co) in [(1, 8, 12), (1, 20, 17), (3, 6, 17), (4, 5, 3)] {
             check(&Conv::channels_last(2, ci, co, 1, vec![same(15, kernel, stride), same(26, kernel, stride)]));
         }
     }

@@ -1,11 +1,15 @@
-//! What stands around a product and can be part of it: zeros around a convolution's input; behind fixed weights, factors and offsets
+//! What stands around a product or a window and can be part of it: zeros around the input; behind fixed weights, factors and offsets
 //! of the output channels, such as a batch normalisation that no longer learns. The latter rounds differently in the last place.
 
 use super::fold;
+use super::simplify::constant;
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
-use crate::ops::{Binary, BinaryKind, BroadcastInDim, ConvDim, Convolution, Pad, free};
+use crate::ops::{
+    Binary, BinaryKind, BroadcastInDim, Compare, CompareKind, ConvDim, Convolution, Pad, ReduceKind, ReduceWindow,
+    WindowDim, free,
+};
 use std::collections::HashMap;
 
 /// `product + offset`, where nobody else reads the product.
@@ -30,6 +34,7 @@ pub(super) fn absorb(graph: &Graph) -> Result<Graph> {
                 let made = padded(out, node, c, x)?;
                 Some((made, (alone && constant(1)).then_some(Affine { product: made, offset: None })))
             }
+            Op::ReduceWindow(w) => padded_window(out, node, w, x)?.map(|made| (made, None)),
             Op::DotGeneral(d) if alone && constant(1) && d.lhs_batch.is_empty() => {
                 let made = out.push(node.op.clone(), x, node.scope)?[0];
                 Some((made, Some(Affine { product: made, offset: None })))
@@ -51,29 +56,70 @@ pub(super) fn absorb(graph: &Graph) -> Result<Graph> {
     })
 }
 
+/// Constant elements around a value, none between its own.
+struct Border {
+    inside: ValueId,
+    element: f64,
+    low: Vec<i64>,
+    high: Vec<i64>,
+}
+
+impl Border {
+    fn of(out: &Graph, v: ValueId) -> Option<Border> {
+        let Op::Pad(Pad { low, high, interior }) = out.op_of(v) else { return None };
+        let [inside, element] = out.nodes()[out.node_of(v)].operands[..] else { return None };
+        let grows = interior.iter().all(|&n| n == 0) && low.iter().chain(high).all(|&n| n >= 0);
+        let element = constant(out, element).filter(|_| grows)?;
+        Some(Border { inside, element, low: low.clone(), high: high.clone() })
+    }
+}
+
 /// conv(pad(x, 0)) = conv with that padding.
 fn padded(out: &mut Graph, node: &Node, c: &Convolution, x: &[ValueId]) -> Result<ValueId> {
-    let padding = match out.op_of(x[0]) {
-        Op::Pad(p) => Some((p.clone(), out.nodes()[out.node_of(x[0])].operands.clone())),
-        _ => None,
+    let fits = |b: &Border, a: usize| match c.lhs.spatial.iter().position(|&s| s == a) {
+        Some(i) => c.dims[i].lhs_dilation == 1,
+        None => b.low[a] == 0 && b.high[a] == 0,
     };
-    if let Some((Pad { low, high, interior }, from)) = padding {
-        let zero = matches!(out.op_of(from[1]), Op::Constant(v) if v.0.item() == Some(0.0));
-        let spatial = |a: usize| c.lhs.spatial.iter().position(|&s| s == a);
-        let fits = |a: usize| match spatial(a) {
-            Some(i) => c.dims[i].lhs_dilation == 1 && low[a] >= 0 && high[a] >= 0,
-            None => low[a] == 0 && high[a] == 0,
-        };
-        if zero && interior.iter().all(|&n| n == 0) && (0..low.len()).all(fits) {
-            let dim = |(d, &a): (&ConvDim, &usize)| {
-                let padding = (d.padding.0 + low[a], d.padding.1 + high[a]);
-                ConvDim { padding, ..*d }
-            };
-            let dims = c.dims.iter().zip(&c.lhs.spatial).map(dim).collect();
-            return Ok(out.push(Convolution { dims, ..c.clone() }.into(), &[from[0], x[1]], node.scope)?[0]);
-        }
-    }
-    Ok(out.push(node.op.clone(), x, node.scope)?[0])
+    let border = Border::of(out, x[0]).filter(|b| b.element == 0.0 && (0..b.low.len()).all(|a| fits(b, a)));
+    let Some(b) = border else { return Ok(out.push(node.op.clone(), x, node.scope)?[0]) };
+    let dim = |(d, &a): (&ConvDim, &usize)| {
+        let padding = (d.padding.0 + b.low[a], d.padding.1 + b.high[a]);
+        ConvDim { padding, ..*d }
+    };
+    let dims = c.dims.iter().zip(&c.lhs.spatial).map(dim).collect();
+    Ok(out.push(Convolution { dims, ..c.clone() }.into(), &[b.inside, x[1]], node.scope)?[0])
+}
+
+/// The sums of windows of pad(x, 0) are those of x with that padding; so are the largest elements, unless all of a window that reaches
+/// beyond x could be less than 0, and no window lies beyond x altogether.
+fn padded_window(out: &mut Graph, node: &Node, w: &ReduceWindow, x: &[ValueId]) -> Result<Option<ValueId>> {
+    let Some(b) = Border::of(out, x[0]).filter(|b| b.element == 0.0) else { return Ok(None) };
+    let joined = |(a, d): (usize, &WindowDim)| {
+        let padding = (d.padding.0 + b.low[a], d.padding.1 + b.high[a]);
+        WindowDim { padding, ..*d }
+    };
+    let dims: Vec<WindowDim> = w.dims.iter().enumerate().map(joined).collect();
+    let meets = |d: &WindowDim| d.window_dilation == 1 && d.padding.0.max(d.padding.1) < d.size as i64;
+    let same = match w.kind {
+        ReduceKind::Sum => true,
+        ReduceKind::Max => !out.ty(b.inside).is_empty() && dims.iter().all(meets) && rectified(out, b.inside),
+        _ => false,
+    };
+    let dense = w.dims.iter().all(|d| d.base_dilation == 1);
+    let op = ReduceWindow { dims, ..w.clone() };
+    Ok(if same && dense { Some(out.push(op.into(), &[b.inside], node.scope)?[0]) } else { None })
+}
+
+/// Whether a value is a ≤ 0 ? 0 : a.
+fn rectified(out: &Graph, v: ValueId) -> bool {
+    let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
+    let (Op::Select(_), [test, zero, a]) = (&made_by(v).op, &made_by(v).operands[..]) else { return false };
+    let test = made_by(*test);
+    let is_zero = |v: ValueId| constant(out, v) == Some(0.0);
+    matches!(test.op, Op::Compare(Compare(CompareKind::LessEqual)))
+        && test.operands[0] == *a
+        && is_zero(test.operands[1])
+        && is_zero(*zero)
 }
 
 /// The axes of the channels in the product and in its weights.

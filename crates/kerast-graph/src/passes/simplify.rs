@@ -220,7 +220,7 @@ fn padded_axis(p: &Pad) -> Option<usize> {
 }
 
 /// The value of a constant that is the same everywhere.
-fn constant(out: &Graph, v: ValueId) -> Option<f64> {
+pub(super) fn constant(out: &Graph, v: ValueId) -> Option<f64> {
     match out.op_of(v) {
         Op::Constant(c) => c.0.item(),
         Op::BroadcastInDim(_) | Op::Reshape(_) => constant(out, out.nodes()[out.node_of(v)].operands[0]),

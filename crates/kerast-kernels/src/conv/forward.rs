@@ -42,7 +42,9 @@ pub(super) unsafe fn solve(
 /// Whether windows are gathered, and how far the rows of the result are apart.
 fn gathers(kernels: &Kernels, p: &Problem) -> Option<usize> {
     let narrow = p.axes[2].output * 3 < kernels.heights[0] * 2 && p.taps() * p.inputs >= 16;
-    p.even_output().filter(|_| narrow && p.y_channel == 1)
+    // A copy of the inputs that are met at all makes a plain product, whose tiles do not end with a row of pixels.
+    let sparse = p.taps() == 1 && p.inputs >= 16 && p.axes[2].output < 2 * kernels.heights[0];
+    p.even_output().filter(|_| (narrow || sparse) && p.y_channel == 1)
 }
 
 /// Elements of the packed weights, if they are read in that order.

@@ -21,6 +21,7 @@ pub(super) use weights::solve_weights;
 
 use super::problem::{Axis, Problem};
 use super::strip::{Source, load};
+use crate::gemm::ahead::Ahead;
 use crate::gemm::micro::{Form, Kernels, Tile, WHOLE, even};
 use crate::gemm::toom::Sandwich;
 use crate::scratch::{RIGHT, with_scratch};
@@ -206,6 +207,8 @@ struct Product {
     b_panel: usize,
     c: *mut f32,
     c_row: usize,
+    /// What B is followed by, if that is not close yet.
+    next: Option<*const f32>,
     /// B may be read beyond its columns, up to whole panels.
     padded: bool,
     accumulate: bool,
@@ -222,15 +225,21 @@ impl Product {
         let heights = self.m.div_ceil(form.rows);
         for panel in 0..self.n.div_ceil(form.columns) {
             let first = panel * form.columns;
+            let b = self.b.wrapping_add(panel * self.b_panel);
+            let last = first + form.columns >= self.n;
+            let ahead = self.next.map_or(Ahead::NONE, |next| {
+                let start = if last { next } else { b.wrapping_add(self.b_panel) };
+                Ahead::packed(start, form, self.m, self.k)
+            });
             for t in 0..heights {
                 let rows = even(self.m, heights, t);
-                let tile = Tile {
+                let mut tile = Tile {
                     segments: &WHOLE,
                     k: self.k,
                     a: self.a.wrapping_add(rows.start * self.a_steps[0]),
                     a_row: self.a_steps[0],
                     a_step: self.a_steps[1],
-                    b: self.b.wrapping_add(panel * self.b_panel),
+                    b,
                     b_step: self.b_step,
                     c: self.c.wrapping_add(rows.start * self.c_row + first),
                     c_row: self.c_row,
@@ -240,6 +249,7 @@ impl Product {
                     ahead: std::ptr::null(),
                     ahead_step: 0,
                 };
+                ahead.give(t, &mut tile);
                 // SAFETY: the tile lies within the product.
                 unsafe { kernels.pick(by_column, rows.len(), tile.columns)(&tile) };
             }

@@ -3,6 +3,7 @@
 //! K is cut by the shape alone; threads share rows, columns and matrices. So every element of C is the same sum in the
 //! same order whoever computes it.
 
+use super::ahead::{Ahead, LINE};
 use super::micro::{Form, Kernels, Tile, WHOLE, even};
 use super::pack::{Panel, pack, pack_rows};
 use super::slices::{depths, parts, shared, sliced};
@@ -35,8 +36,6 @@ const PAGE: usize = 1024;
 const WIDE: usize = 64;
 /// Rows of A that are packed side by side, about.
 const STACK: usize = 12;
-/// Elements of a cache line.
-const LINE: usize = 16;
 /// Elements of C that an epilogue finds in the L2 cache of the thread that made them.
 const RESULT_BLOCK: usize = 96 * 1024;
 /// Columns of a block at least when an epilogue works on it row by row.
@@ -315,7 +314,9 @@ impl<'a> Plan<'a> {
                 groups *= (g.m * g.n / threads).div_ceil(RESULT_BLOCK);
             }
             let short = epilogue && g.n < groups * RUN;
-            if short || panels == 1 || !alone && g.m >= 24 * threads {
+            // Each thread then reads all of A, and its part of a B that is much larger only once.
+            let apart = packed && 8 * g.m <= g.n && panels >= 2 * threads;
+            if (short || panels == 1 || !alone && g.m >= 24 * threads) && !apart {
                 // More blocks read B more often: only while it stays in the cache itself.
                 if epilogue && g.k * g.n <= LEFT_BLOCK {
                     blocks = (g.m * (depth + g.n)).div_ceil(LEFT_BLOCK);
@@ -448,18 +449,23 @@ impl<'a> Plan<'a> {
                     }
                     for p in mine.clone() {
                         let panel = panels.start + p;
+                        let source = self.source(o, right, panels, d, p);
                         let (b, b_step) = match right {
-                            Right::InPlace => (o.right(ks.start * self.g.b.row + panel * wide), self.g.b.row),
-                            Right::Packed(all) => (
-                                all.get().wrapping_add((ks.start * panels.len() + p * ks.len()) * wide).cast_const(),
-                                wide,
-                            ),
+                            Right::InPlace => (source, self.g.b.row),
+                            Right::Packed(_) => (source, wide),
                             Right::Own => {
                                 // SAFETY: the panel lies within B; the scratch memory holds it.
                                 unsafe { pack(self.kernels, self.right(o, ks.clone(), panel..panel + 1), wide, own) };
                                 (own.cast_const(), wide)
                             }
                         };
+                        let follows = match p + 1 < mine.end {
+                            true => Some((d, p + 1)),
+                            false => (d + 1 < self.depths).then_some((d + 1, mine.start)),
+                        };
+                        let next = follows.map_or(Ahead::NONE, |(d, p)| {
+                            self.ahead(self.source(o, right, panels, d, p), right, rows.len(), ks.len())
+                        });
                         let tile = Tile {
                             segments: &WHOLE,
                             k: ks.len(),
@@ -477,11 +483,30 @@ impl<'a> Plan<'a> {
                             ahead_step: 0,
                         };
                         // SAFETY: as demanded of the caller.
-                        unsafe { self.column(o, tile, p == mine.start, &rows, ks.start) };
+                        unsafe { self.column(o, tile, next, p == mine.start, &rows, ks.start) };
                     }
                 }
             });
         });
+    }
+
+    /// Where panel `p` of `panels` lies in block `d` of K before a task packs it.
+    fn source(&self, o: Operands, right: Right, panels: &Range<usize>, d: usize, p: usize) -> *const f32 {
+        let (g, wide) = (self.g, self.form.columns);
+        let ks = even(g.k, self.depths, d);
+        match right {
+            Right::Packed(all) => all.get().wrapping_add((ks.start * panels.len() + p * ks.len()) * wide),
+            _ => o.right(ks.start * g.b.row + (panels.start + p) * wide * g.b.col),
+        }
+    }
+
+    /// What the tiles of one panel bring closer when the next one is at `start`.
+    fn ahead(&self, start: *const f32, right: Right, rows: usize, depth: usize) -> Ahead {
+        match right {
+            Right::Packed(_) => Ahead::packed(start, self.form, rows, depth),
+            _ if self.g.b.col == 1 => Ahead::columns(start, self.form.columns, self.g.b.row),
+            _ => Ahead::NONE,
+        }
     }
 
     /// Rows of A that are packed side by side: of one tile, or of two low ones, so that less is copied at a time in vain.
@@ -509,16 +534,10 @@ impl<'a> Plan<'a> {
 
     /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes
     /// after, and tiles after the first the panel that follows.
-    unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, first: bool, rows: &Range<usize>, k: usize) {
+    unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, next: Ahead, first: bool, rows: &Range<usize>, k: usize) {
         let (g, stack) = (self.g, self.stack());
         let stacks = rows.len().div_ceil(stack);
         let (left, c) = (tile.a, tile.c);
-        // The panel that follows: behind this one where panels are packed, else beside it.
-        let wide = self.form.columns;
-        let (next, stretch, step, fetches) = match tile.b_step == wide {
-            true => (tile.b.wrapping_add(tile.k * wide), tile.k * LINE, LINE, wide / LINE),
-            false => (tile.b.wrapping_add(wide), LINE, tile.b_step, wide / LINE + 1),
-        };
         if !self.pack_left {
             (tile.a_row, tile.a_step) = (g.a.row, g.a.col);
         }
@@ -528,10 +547,7 @@ impl<'a> Plan<'a> {
             let tiles = mine.len().div_ceil(self.form.rows);
             for r in (0..tiles).map(|t| even(mine.len(), tiles, t)) {
                 let i = rows.start + mine.start + r.start;
-                (tile.ahead, tile.ahead_step) = match (1..=fetches).contains(&t) {
-                    true => (next.wrapping_add((t - 1) * stretch), step),
-                    false => (std::ptr::null(), 0),
-                };
+                next.give(t, &mut tile);
                 tile.c = c.wrapping_add(i * g.c_row);
                 if self.pack_left {
                     tile.a = left.wrapping_add(s * stack * tile.k + r.start);
@@ -539,10 +555,10 @@ impl<'a> Plan<'a> {
                     tile.a = o.a.wrapping_add(i * g.a.row + k * g.a.col);
                     if first && self.by_column {
                         // The same columns of the next block of K.
-                        (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(tile.k * g.a.col), g.a.col);
+                        Ahead::lines(tile.a.wrapping_add(tile.k * g.a.col), g.a.col).give(0, &mut tile);
                     } else if first && g.a.row == tile.k {
                         // The next tile.
-                        (tile.ahead, tile.ahead_step) = (tile.a.wrapping_add(r.len() * g.a.row), LINE);
+                        Ahead::lines(tile.a.wrapping_add(r.len() * g.a.row), LINE).give(0, &mut tile);
                     }
                 }
                 let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);

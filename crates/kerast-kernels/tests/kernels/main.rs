@@ -4,5 +4,6 @@ mod control;
 mod gather;
 mod map;
 mod order;
+mod packed;
 mod run;
 mod window;

@@ -11,6 +11,10 @@ use crate::gemm::toom::Sandwich;
 use crate::scratch::{LEFT, RIGHT, SHARED, with_scratch};
 use std::ops::Range;
 
+/// Mixed weights beyond which threads rather mix all tiles each and read their own part of the weights once, in elements.
+const NEAR: usize = 512 * 1024;
+/// Mixed inputs and products of all tiles at most, if they do so.
+const ALL: usize = 320 * 1024;
 /// Input channels whose weights are mixed at a time.
 const MIXED: usize = 32;
 
@@ -88,10 +92,14 @@ pub(in crate::conv) unsafe fn solve(
         let panels = p.outputs.div_ceil(wide);
         let width = panels.min(WIDTH / wide) * wide;
         let lines = p.batch * cut.rows;
-        let most = cut.lines(p.inputs.next_multiple_of(kernels.lanes) + width, BLOCK);
-        let blocks = lines.div_ceil(most);
-        let blocks = blocks.next_multiple_of(team.threads()).min(lines);
-        let groups = if blocks < team.threads() { panels.min(team.threads()) } else { 1 };
+        let each = p.inputs.next_multiple_of(kernels.lanes) + width;
+        let far = cut.places() * cut.inputs * cut.outputs > NEAR;
+        let (blocks, groups) = if far && panels >= team.threads() && lines <= cut.lines(each, ALL) {
+            (1, team.threads())
+        } else {
+            let blocks = lines.div_ceil(cut.lines(each, BLOCK)).next_multiple_of(team.threads()).min(lines);
+            (blocks, if blocks < team.threads() { panels.min(team.threads()) } else { 1 })
+        };
         let work = Forward { kernels, p, cut, o, weights, width };
         // SAFETY: the scratch memory holds the mixed weights; tasks have blocks of y of their own.
         unsafe {
@@ -157,6 +165,7 @@ impl Forward<'_> {
                 for first in panels.clone().step_by(self.width / wide) {
                     let some = first..panels.end.min(first + self.width / wide);
                     let channels = some.start * wide..p.outputs.min(some.end * wide);
+                    let weights = |place: usize| self.weights.wrapping_add((place * all + some.start) * panel);
                     for place in 0..cut.places() {
                         let product = Product {
                             form,
@@ -165,11 +174,12 @@ impl Forward<'_> {
                             k: p.inputs,
                             a: mixed.wrapping_add(place * left),
                             a_steps: [row, 1],
-                            b: self.weights.wrapping_add((place * all + some.start) * panel),
+                            b: weights(place),
                             b_step: wide,
                             b_panel: panel,
                             c: products.wrapping_add(place * right),
                             c_row: self.width,
+                            next: Some(weights(place + 1)),
                             padded: true,
                             accumulate: false,
                         };

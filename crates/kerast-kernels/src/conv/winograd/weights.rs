@@ -115,6 +115,7 @@ impl ByWeights<'_> {
                     b_panel: form.columns,
                     c: sums.wrapping_add(place * self.plane),
                     c_row: self.row,
+                    next: None,
                     padded: false,
                     accumulate,
                 };
