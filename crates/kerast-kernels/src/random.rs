@@ -72,35 +72,44 @@ pub fn fill_bits_inline(out: &mut [u32], first: u64, stream: [u32; 2], key: [u32
 pub struct Stream {
     key: [u32; 2],
     stream: u32,
+    /// The first block that is not in `words` yet.
     block: u64,
-    words: [u32; 4],
+    words: [[u32; LANES]; 4],
     used: usize,
 }
 
 impl Stream {
     /// Stream number `stream` of this seed.
     pub fn new(seed: u64, stream: u32) -> Stream {
-        Stream { key: [seed as u32, (seed >> 32) as u32], stream, block: 0, words: [0; 4], used: 4 }
+        Stream { key: [seed as u32, (seed >> 32) as u32], stream, block: 0, words: [[0; LANES]; 4], used: 4 * LANES }
     }
 
     /// 32 random bits.
+    #[inline]
     pub fn next_u32(&mut self) -> u32 {
-        if self.used == 4 {
-            // The last counter word tells host streams from those of graphs, whose steps count from 0.
-            self.words = philox([self.block as u32, (self.block >> 32) as u32, self.stream, u32::MAX], self.key);
-            self.block += 1;
-            self.used = 0;
+        if self.used == 4 * LANES {
+            self.refill();
         }
         self.used += 1;
-        self.words[self.used - 1]
+        self.words[(self.used - 1) % 4][(self.used - 1) / 4]
+    }
+
+    #[inline(never)]
+    fn refill(&mut self) {
+        // The last counter word tells host streams from those of graphs, whose steps count from 0.
+        self.words = sixteen(self.block, [self.stream, u32::MAX], self.key);
+        self.block += LANES as u64;
+        self.used = 0;
     }
 
     /// 64 random bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         u64::from(self.next_u32()) << 32 | u64::from(self.next_u32())
     }
 
     /// Uniform in [0, 1), 53 bits.
+    #[inline]
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -145,6 +154,14 @@ mod tests {
                 let (block, word) = place(first + i as u64);
                 assert_eq!(v, philox([block as u32, 0, 7, 3], [11, 13])[word]);
             }
+        }
+    }
+
+    #[test]
+    fn host_streams_take_blocks_word_by_word() {
+        let mut s = Stream::new(5 << 32 | 3, 7);
+        for i in 0..200u32 {
+            assert_eq!(s.next_u32(), philox([i / 4, 0, 7, u32::MAX], [3, 5])[i as usize % 4]);
         }
     }
 

@@ -3,6 +3,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::op::Op;
 use crate::ir::types::Type;
+use crate::ops::Constant;
+use crate::tensor::Tensor;
+use kerast_kernels::dtype::DType;
 use std::ops::Range;
 
 /// The number of a value within its graph.
@@ -131,6 +134,13 @@ impl Graph {
             self.parameters.push(ValueId(first));
         }
         Ok((first..first + count).map(ValueId).collect())
+    }
+
+    /// Lets go of the elements of a constant that nobody reads any more.
+    pub(crate) fn release(&mut self, id: ValueId) {
+        let value = &mut self.values[id.index()];
+        value.ty = Type::new(DType::F32, vec![]);
+        self.nodes[value.node as usize].op = Constant(Tensor::scalar(0.0f32)).into();
     }
 
     /// Rebuilds the graph node by node: `rewrite` receives the new graph, a node and its operands in the new graph, and returns the

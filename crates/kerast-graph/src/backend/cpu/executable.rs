@@ -164,6 +164,15 @@ impl Run {
         Tensor::from_buffer(ty.dtype, &ty.shape, self.result_buffer(result)?.clone())
     }
 
+    /// The results of a program without donations, in its own memory.
+    pub(super) fn into_results(mut self) -> Result<Vec<Tensor>> {
+        let missing = |i: usize| Error::new(ErrorKind::Internal, format!("result {i} is not in the program"));
+        let mut take = |(i, (slot, ty)): (usize, &(usize, Type))| {
+            Tensor::from_buffer(ty.dtype, &ty.shape, self.session.take(*slot).ok_or_else(|| missing(i))?)
+        };
+        self.executable.results.iter().enumerate().map(&mut take).collect()
+    }
+
     /// The memory of a result.
     pub fn result_buffer(&self, result: usize) -> Result<&Buffer> {
         let missing = || Error::new(ErrorKind::Internal, format!("result {result} is not in the program"));

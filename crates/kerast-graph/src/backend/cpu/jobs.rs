@@ -41,7 +41,11 @@ pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job], fixed: usize) -> Resu
                     let packed = packing.apply(value.buffer()).ok_or_else(full)?;
                     let len = packed.len() / value.dtype().size();
                     let value = Constant(Tensor::from_buffer(value.dtype(), &[len], packed)?);
-                    *v = graph.push(value.into(), &[], 0)?[0];
+                    let packed = graph.push(value.into(), &[], 0)?[0];
+                    if all.iter().filter(|r| *r == v).count() == 1 {
+                        graph.release(*v);
+                    }
+                    *v = packed;
                 }
             } else if let Some(parameter) = fixed.iter().position(|f| f == v)
                 && all.iter().filter(|r| *r == v).count() == 1

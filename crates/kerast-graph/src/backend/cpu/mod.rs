@@ -121,5 +121,5 @@ pub fn evaluate(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
         run.set(i, a)?;
     }
     run.run();
-    (0..graph.results.len()).map(|i| run.result(i)).collect()
+    run.into_results()
 }
