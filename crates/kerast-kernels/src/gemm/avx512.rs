@@ -1,6 +1,6 @@
 //! Micro-kernels for AVX-512: tiles of 12 x 16 to 6 x 64.
 
-use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::micro::{DOTS, Kernels, Micro, Rows, Strand, Tile, micro_kernels, micro_table, step};
 use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 use std::arch::x86_64::*;
 

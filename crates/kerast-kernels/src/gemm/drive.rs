@@ -293,14 +293,12 @@ impl<'a> Plan<'a> {
         let panels = g.n.div_ceil(form.columns);
         let depths = depths(kernels, g);
         let depth = g.k.div_ceil(depths).max(1);
-        let by_column = g.a.row == 1 && g.a.col != 1;
-        let pack_left = g.n > WIDE
-            && g.m > 2
-            && match (g.a.col, g.a.row) {
-                (1, _) => false,
-                (_, 1) => g.n > 512 || g.a.col >= PAGE && g.n > 96,
-                _ => true,
-            };
+        let by_column = g.a.col != 1 && (g.a.row == 1 || g.m == 1);
+        let pack_left = match (g.a.col, g.a.row) {
+            (1, _) => false,
+            (_, 1) => g.m > 2 && (g.n > 512 || g.a.col >= PAGE && g.n > 96),
+            _ => g.m > 1,
+        };
         let few = if g.k * g.n <= RIGHT_NEAR { 3 * RIGHT_ROWS } else { RIGHT_ROWS };
         let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= WIDE;
         let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);

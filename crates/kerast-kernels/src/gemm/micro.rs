@@ -7,6 +7,7 @@
 
 use super::toom::Sandwiched;
 use crate::isa::Isa;
+use std::ptr::without_provenance;
 
 /// Where one stretch of K begins: offsets in elements from the tile's `a` and `b`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +27,7 @@ pub(crate) struct Tile<'a> {
     pub(crate) a: *const f32,
     /// Stride of A between rows; kernels for columns take it to be 1.
     pub(crate) a_row: usize,
+    /// Stride of A along K; kernels for rows take it to be 1.
     pub(crate) a_step: usize,
     pub(crate) b: *const f32,
     pub(crate) b_step: usize,
@@ -85,9 +87,9 @@ pub(crate) struct Kernels {
     pub(crate) heights: &'static [usize],
     /// Parts of vectors are read as quickly as whole ones.
     pub(crate) masks: bool,
-    /// [vectors - 1][rows - 1], A with any strides.
+    /// [vectors - 1][rows - 1], A with unit stride along K.
     pub(crate) by_row: &'static [&'static [Micro]],
-    /// The same for A with unit stride between rows.
+    /// The same for A with unit stride between rows, or one row.
     pub(crate) by_column: &'static [&'static [Micro]],
     /// One row by eight vectors.
     pub(crate) wide: Micro,
@@ -151,6 +153,66 @@ pub(crate) struct Form {
     pub(crate) columns: usize,
 }
 
+/// Where M rows of A begin: `each` rows seen from one pointer, the next from a second, the last from a third.
+///
+/// Distances are hidden from the compiler, so that it takes them for index registers beside a pointer. A pointer per row, which it
+/// would choose, costs an addition per row and step, and the front end has no room for them when another thread shares it.
+pub(crate) struct Rows<const M: usize> {
+    /// In bytes.
+    offsets: [usize; M],
+    each: usize,
+    /// Elements between the rows.
+    row: usize,
+}
+
+impl<const M: usize> Rows<M> {
+    /// Rows that one pointer serves before index registers run out, and how many are served by each pointer then.
+    pub(crate) const MOST: usize = 9;
+    const FEWER: usize = 4;
+
+    /// Rows of one element each, side by side.
+    #[inline(always)]
+    pub(crate) fn side_by_side() -> Rows<M> {
+        Rows { offsets: std::array::from_fn(|i| i * size_of::<f32>()), each: M, row: 1 }
+    }
+
+    /// Rows `row` elements apart.
+    #[inline(always)]
+    pub(crate) fn apart(row: usize) -> Rows<M> {
+        let each = if M <= Self::MOST { M } else { Self::FEWER };
+        let bytes = |i: usize| {
+            if i == 0 || i >= each { 0 } else { hidden(without_provenance(i * row * size_of::<f32>())).addr() }
+        };
+        Rows { offsets: std::array::from_fn(bytes), each, row }
+    }
+
+    /// The pointers for an A that begins at `a`.
+    #[inline(always)]
+    pub(crate) fn pointers(&self, a: *const f32) -> [*const f32; 3] {
+        let more = |n: usize| if n * self.each < M { hidden(a.wrapping_add(n * self.each * self.row)) } else { a };
+        [a, more(1), more(2)]
+    }
+
+    /// Row `i`.
+    #[inline(always)]
+    pub(crate) fn of(&self, a: [*const f32; 3], i: usize) -> *const f32 {
+        a[i / self.each].wrapping_byte_add(self.offsets[i % self.each])
+    }
+}
+
+/// A pointer of which the compiler knows nothing any more, in the register where it is.
+#[inline(always)]
+fn hidden(value: *const f32) -> *const f32 {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    let value = {
+        let mut value = value;
+        // SAFETY: no instruction at all.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) value, options(pure, readonly, nostack, preserves_flags)) };
+        value
+    };
+    value
+}
+
 /// Cuts `count` things into groups as even as can be: the bounds of group `index`.
 #[inline]
 pub(crate) fn even(count: usize, groups: usize, index: usize) -> std::ops::Range<usize> {
@@ -167,48 +229,62 @@ macro_rules! micro_table {
 }
 pub(crate) use micro_table;
 
+/// One step of K: adds a row of B times M elements of A to the sums. No function, lest the sums be kept in memory.
+macro_rules! step {
+    ($sums:ident, $a:expr, $rows:ident, $b:expr, $masks:ident, [$m:ident, $v:ident, $part:ident]) => {
+        let (a, b) = ($a, $b);
+        let mut right = [zero(); $v];
+        for j in 0..$v {
+            let p = b.wrapping_add(j * LANES);
+            right[j] = if $part { load_part(p, $masks[j]) } else { load(p) };
+        }
+        for i in 0..$m {
+            let left = splat($rows.of(a, i));
+            for j in 0..$v {
+                $sums[i][j] = fma(left, right[j], $sums[i][j]);
+            }
+        }
+    };
+}
+pub(crate) use step;
+
 /// Defines `KERNELS` from the operations in scope: `Vector`, `Mask`, `LANES`, `zero`, `splat`, `load`, `load_part`,
 /// `fma`, `add`, `store`, `store_part`, `mask`, `sum`, `prefetch`, `transpose`, `sandwich`.
 macro_rules! micro_kernels {
     ($feature:meta, tiles: [$($v:literal: [$($rows:literal)*]),*], masks: $masks:literal) => {
-        /// Sums a tile up in registers.
+        /// Sums a tile up in registers, two steps of K at a time where there are registers for their places.
         #[$feature]
         #[inline]
-        unsafe fn sweep<const M: usize, const V: usize, const COLUMNS: bool, const PART: bool>(
+        unsafe fn sweep<const M: usize, const V: usize, const COLUMNS: bool, const PART: bool, const AHEAD: bool>(
             t: &Tile<'_>,
             masks: &[Mask; V],
         ) -> [[Vector; V]; M] {
             let mut acc = [[zero(); V]; M];
-            let mut ahead = t.ahead;
+            let (a_step, mut ahead) = (if COLUMNS { t.a_step } else { 1 }, t.ahead);
+            let turn = if COLUMNS || M <= Rows::<M>::MOST || !AHEAD { 2 } else { 1 };
+            let rows = if COLUMNS { Rows::<M>::side_by_side() } else { Rows::<M>::apart(t.a_row) };
+            let next = |a: [*const f32; 3], steps: usize| a.map(|a| a.wrapping_add(steps * a_step));
             for s in t.segments {
-                // SAFETY: the caller vouches for every element that the tile names.
+                let (mut a, mut b) = (rows.pointers(t.a.wrapping_add(s.a)), t.b.wrapping_add(s.b));
+                // SAFETY: passed on; what is fetched ahead is not touched.
                 unsafe {
-                    let mut b = t.b.wrapping_add(s.b);
-                    let a = t.a.wrapping_add(s.a);
-                    // Three rows per pointer: base, base + row and base + 2 row are addressing modes.
-                    let mut base = [a; 4];
-                    for g in 1..4 {
-                        base[g] = a.wrapping_add(3 * g * t.a_row);
-                    }
-                    for _ in 0..t.k {
-                        let mut right = [zero(); V];
-                        for j in 0..V {
-                            let p = b.wrapping_add(j * LANES);
-                            right[j] = if PART { load_part(p, masks[j]) } else { load(p) };
+                    if t.k % turn == 1 {
+                        step!(acc, a, rows, b, masks, [M, V, PART]);
+                        if AHEAD {
+                            prefetch(ahead);
+                            ahead = ahead.wrapping_add(t.ahead_step);
                         }
-                        for i in 0..M {
-                            let p = if COLUMNS { base[0].add(i) } else { base[i / 3].wrapping_add(i % 3 * t.a_row) };
-                            let left = splat(p);
-                            for j in 0..V {
-                                acc[i][j] = fma(left, right[j], acc[i][j]);
+                        (a, b) = (next(a, 1), b.wrapping_add(t.b_step));
+                    }
+                    for _ in 0..t.k / turn {
+                        for u in 0..turn {
+                            step!(acc, next(a, u), rows, b.wrapping_add(u * t.b_step), masks, [M, V, PART]);
+                            if AHEAD {
+                                prefetch(ahead.wrapping_add(u * t.ahead_step));
                             }
                         }
-                        prefetch(ahead);
-                        ahead = ahead.wrapping_add(t.ahead_step);
-                        for g in 0..4 {
-                            base[g] = base[g].wrapping_add(t.a_step);
-                        }
-                        b = b.wrapping_add(t.b_step);
+                        ahead = ahead.wrapping_add(turn * t.ahead_step);
+                        (a, b) = (next(a, turn), b.wrapping_add(turn * t.b_step));
                     }
                 }
             }
@@ -232,10 +308,10 @@ macro_rules! micro_kernels {
             }
             // SAFETY: B is read in whole vectors only where the caller allows it.
             let acc = unsafe {
-                if full || t.padded {
-                    sweep::<M, V, COLUMNS, false>(t, &masks)
-                } else {
-                    sweep::<M, V, COLUMNS, true>(t, &masks)
+                match (full || t.padded, t.ahead.is_null()) {
+                    (true, true) => sweep::<M, V, COLUMNS, false, false>(t, &masks),
+                    (true, false) => sweep::<M, V, COLUMNS, false, true>(t, &masks),
+                    (false, _) => sweep::<M, V, COLUMNS, true, true>(t, &masks),
                 }
             };
             for i in 0..M {
@@ -393,7 +469,7 @@ macro_rules! micro_kernels {
             masks: $masks,
             by_row: &[$(micro_table!($v, false, [$($rows)*])),*],
             by_column: &[$(micro_table!($v, true, [$($rows)*])),*],
-            wide: tile::<1, 8, false>,
+            wide: tile::<1, 8, true>,
             dots,
             transpose,
             across: [across::<1>, across::<2>, across::<3>, across::<4>, across::<5>, across::<6>, across::<7>, across::<8>],

@@ -1,6 +1,6 @@
 //! Micro-kernels for aarch64's Advanced SIMD: tiles of 8 x 12.
 
-use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::micro::{DOTS, Kernels, Micro, Rows, Strand, Tile, micro_kernels, micro_table, step};
 use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 use std::arch::aarch64::*;
 

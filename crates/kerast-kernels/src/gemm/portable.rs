@@ -1,6 +1,6 @@
 //! Micro-kernels in plain Rust, for machines without kernels of their own: tiles of 4 x 8 that compilers vectorise.
 
-use super::micro::{DOTS, Kernels, Micro, Strand, Tile, micro_kernels, micro_table};
+use super::micro::{DOTS, Kernels, Micro, Rows, Strand, Tile, micro_kernels, micro_table, step};
 use super::toom::{Sandwich, Sandwiched, sandwich_kernels, unrolled};
 
 type Vector = [f32; LANES];

@@ -135,13 +135,13 @@ impl Vector<'_> {
                     (wide, self.kernels.wide)
                 } else {
                     let columns = left.min(self.kernels.widest());
-                    (columns, self.kernels.pick(false, 1, columns))
+                    (columns, self.kernels.pick(true, 1, columns))
                 };
                 let tile = Tile {
                     segments: &WHOLE,
                     k: self.k,
                     a: self.x,
-                    a_row: 0,
+                    a_row: 1,
                     a_step: self.x_step,
                     b: self.m.wrapping_add(j),
                     b_step: self.down,

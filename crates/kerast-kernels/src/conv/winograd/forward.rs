@@ -100,7 +100,7 @@ pub(in crate::conv) unsafe fn solve(
             let blocks = lines.div_ceil(cut.lines(each, BLOCK)).next_multiple_of(team.threads()).min(lines);
             (blocks, if blocks < team.threads() { panels.min(team.threads()) } else { 1 })
         };
-        let work = Forward { kernels, p, cut, o, weights, width };
+        let work = Forward { kernels, p, cut, o, weights, width, fetch: far || o.packed };
         // SAFETY: the scratch memory holds the mixed weights; tasks have blocks of y of their own.
         unsafe {
             if !o.packed {
@@ -128,6 +128,8 @@ struct Forward<'a> {
     weights: *const f32,
     /// Output channels at a time.
     width: usize,
+    /// The weights are not close: they are many, or others were read since they were mixed.
+    fetch: bool,
 }
 
 // SAFETY: tasks read x and the weights and write disjoint parts of y.
@@ -179,7 +181,7 @@ impl Forward<'_> {
                             b_panel: panel,
                             c: products.wrapping_add(place * right),
                             c_row: self.width,
-                            next: Some(weights(place + 1)),
+                            next: self.fetch.then(|| weights(place + 1)),
                             padded: true,
                             accumulate: false,
                         };
