@@ -153,7 +153,7 @@ pub(crate) struct Form {
     pub(crate) columns: usize,
 }
 
-/// Where M rows of A begin: `each` rows seen from one pointer, the next from a second, the last from a third.
+/// Where M rows of A begin: `each` of them seen from one pointer, the next from a second, the last from a third.
 ///
 /// Distances are hidden from the compiler, so that it takes them for index registers beside a pointer. A pointer per row, which it
 /// would choose, costs an addition per row and step, and the front end has no room for them when another thread shares it.
