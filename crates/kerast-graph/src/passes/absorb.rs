@@ -2,13 +2,12 @@
 //! of the output channels, such as a batch normalisation that no longer learns. The latter rounds differently in the last place.
 
 use super::fold;
-use super::simplify::constant;
+use super::simplify::{constant, rectified};
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
 use crate::ops::{
-    Binary, BinaryKind, BroadcastInDim, Compare, CompareKind, ConvDim, Convolution, Pad, ReduceKind, ReduceWindow,
-    WindowDim, free,
+    Binary, BinaryKind, BroadcastInDim, ConvDim, Convolution, Pad, ReduceKind, ReduceWindow, WindowDim, free,
 };
 use std::collections::HashMap;
 
@@ -90,8 +89,8 @@ fn padded(out: &mut Graph, node: &Node, c: &Convolution, x: &[ValueId]) -> Resul
     Ok(out.push(Convolution { dims, ..c.clone() }.into(), &[b.inside, x[1]], node.scope)?[0])
 }
 
-/// The sums of windows of pad(x, 0) are those of x with that padding; so are the largest elements, unless all of a window that reaches
-/// beyond x could be less than 0, and no window lies beyond x altogether.
+/// The sums of windows of pad(x, 0) are those of x with that padding. So are the largest elements where none of x is below 0 and every
+/// window meets one of them.
 fn padded_window(out: &mut Graph, node: &Node, w: &ReduceWindow, x: &[ValueId]) -> Result<Option<ValueId>> {
     let Some(b) = Border::of(out, x[0]).filter(|b| b.element == 0.0) else { return Ok(None) };
     let joined = |(a, d): (usize, &WindowDim)| {
@@ -102,24 +101,14 @@ fn padded_window(out: &mut Graph, node: &Node, w: &ReduceWindow, x: &[ValueId]) 
     let meets = |d: &WindowDim| d.window_dilation == 1 && d.padding.0.max(d.padding.1) < d.size as i64;
     let same = match w.kind {
         ReduceKind::Sum => true,
-        ReduceKind::Max => !out.ty(b.inside).is_empty() && dims.iter().all(meets) && rectified(out, b.inside),
+        ReduceKind::Max => !out.ty(b.inside).is_empty() && dims.iter().all(meets) && rectified(out, b.inside).is_some(),
         _ => false,
     };
     let dense = w.dims.iter().all(|d| d.base_dilation == 1);
-    let op = ReduceWindow { dims, ..w.clone() };
-    Ok(if same && dense { Some(out.push(op.into(), &[b.inside], node.scope)?[0]) } else { None })
-}
-
-/// Whether a value is a ≤ 0 ? 0 : a.
-fn rectified(out: &Graph, v: ValueId) -> bool {
-    let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
-    let (Op::Select(_), [test, zero, a]) = (&made_by(v).op, &made_by(v).operands[..]) else { return false };
-    let test = made_by(*test);
-    let is_zero = |v: ValueId| constant(out, v) == Some(0.0);
-    matches!(test.op, Op::Compare(Compare(CompareKind::LessEqual)))
-        && test.operands[0] == *a
-        && is_zero(test.operands[1])
-        && is_zero(*zero)
+    if !same || !dense {
+        return Ok(None);
+    }
+    Ok(Some(out.push(ReduceWindow { dims, ..w.clone() }.into(), &[b.inside], node.scope)?[0]))
 }
 
 /// The axes of the channels in the product and in its weights.

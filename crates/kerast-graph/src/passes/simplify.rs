@@ -137,13 +137,7 @@ fn rectified_scatter(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Opti
         return Ok(None);
     };
     let [y, g] = made_by(x[2]).operands[..] else { return Ok(None) };
-    let (rectifier, test) = (made_by(y), made_by(x[0]));
-    let Op::Compare(Compare(CompareKind::LessEqual)) = test.op else { return Ok(None) };
-    let zero = |v: ValueId| constant(out, v) == Some(0.0);
-    let same = rectifier.op == Op::Select(Select)
-        && rectifier.operands[0] == x[0]
-        && rectifier.operands[2] == test.operands[0]
-        && [x[1], rectifier.operands[1], test.operands[1]].into_iter().all(zero);
+    let same = rectified(out, y) == Some(x[0]) && constant(out, x[1]) == Some(0.0);
     let largest = Op::ReduceWindow(ReduceWindow { kind: ReduceKind::Max, dims: dims.clone() });
     let pooled = out.nodes().iter().find(|n| n.op == largest && n.operands == [y]).and_then(|n| n.results().next());
     let (Some(pooled), true, Op::BroadcastInDim(_)) = (pooled, same, &made_by(x[1]).op) else { return Ok(None) };
@@ -217,6 +211,19 @@ fn padded_axis(p: &Pad) -> Option<usize> {
     let mut axes = (0..p.low.len()).filter(|&a| grows(a));
     let axis = axes.next().filter(|_| axes.next().is_none() && p.interior.iter().all(|&n| n == 0))?;
     (p.low[axis] >= 0 && p.high[axis] >= 0).then_some(axis)
+}
+
+/// The test `a ≤ 0` of a value that is a ≤ 0 ? 0 : a.
+pub(super) fn rectified(out: &Graph, v: ValueId) -> Option<ValueId> {
+    let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
+    let (Op::Select(_), [test, otherwise, a]) = (&made_by(v).op, &made_by(v).operands[..]) else { return None };
+    let compare = made_by(*test);
+    let zero = |v: ValueId| constant(out, v) == Some(0.0);
+    let same = compare.op == Op::Compare(Compare(CompareKind::LessEqual))
+        && compare.operands[0] == *a
+        && zero(compare.operands[1])
+        && zero(*otherwise);
+    same.then_some(*test)
 }
 
 /// The value of a constant that is the same everywhere.

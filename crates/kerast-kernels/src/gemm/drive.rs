@@ -530,8 +530,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// All tiles of one panel and one block of K. `tile` has A packed; the first panel brings A closer for what comes
-    /// after, and tiles after the first the panel that follows.
+    /// All tiles of one panel and one block of K. `tile` has A packed; the tiles bring `next` closer, but those of the first panel
+    /// what comes after in A, if that lies evenly.
     unsafe fn column(&self, o: Operands, mut tile: Tile<'_>, next: Ahead, first: bool, rows: &Range<usize>, k: usize) {
         let (g, stack) = (self.g, self.stack());
         let stacks = rows.len().div_ceil(stack);

@@ -308,6 +308,7 @@ macro_rules! micro_kernels {
             }
             // SAFETY: B is read in whole vectors only where the caller allows it.
             let acc = unsafe {
+                // Tiles with parts of vectors are rare: one loop, which may fetch from nowhere.
                 match (full || t.padded, t.ahead.is_null()) {
                     (true, true) => sweep::<M, V, COLUMNS, false, false>(t, &masks),
                     (true, false) => sweep::<M, V, COLUMNS, false, true>(t, &masks),

@@ -165,12 +165,13 @@ impl Run {
     }
 
     /// The results of a program without donations, in its own memory.
-    pub(super) fn into_results(mut self) -> Result<Vec<Tensor>> {
-        let missing = |i: usize| Error::new(ErrorKind::Internal, format!("result {i} is not in the program"));
-        let mut take = |(i, (slot, ty)): (usize, &(usize, Type))| {
-            Tensor::from_buffer(ty.dtype, &ty.shape, self.session.take(*slot).ok_or_else(|| missing(i))?)
+    pub(super) fn into_results(self) -> Result<Vec<Tensor>> {
+        let Run { executable, mut session } = self;
+        let missing = || Error::new(ErrorKind::Internal, "a result is not in the program");
+        let take = |(slot, ty): &(usize, Type)| {
+            Tensor::from_buffer(ty.dtype, &ty.shape, session.take(*slot).ok_or_else(missing)?)
         };
-        self.executable.results.iter().enumerate().map(&mut take).collect()
+        executable.results.iter().map(take).collect()
     }
 
     /// The memory of a result.

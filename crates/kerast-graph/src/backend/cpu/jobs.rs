@@ -33,6 +33,7 @@ pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job], fixed: usize) -> Resu
     let mut packings = vec![];
     let fixed: Vec<ValueId> = graph.parameters()[..fixed].to_vec();
     let all: Vec<ValueId> = jobs.iter().flat_map(|j| &j.inputs).chain(&graph.results).copied().collect();
+    let read_once = |v: ValueId| all.iter().filter(|r| **r == v).count() == 1;
     for job in jobs {
         for (i, v) in job.inputs.iter_mut().enumerate() {
             if let Op::Constant(Constant(value)) = graph.op_of(*v) {
@@ -42,13 +43,13 @@ pub(super) fn prepack(graph: &mut Graph, jobs: &mut [Job], fixed: usize) -> Resu
                     let len = packed.len() / value.dtype().size();
                     let value = Constant(Tensor::from_buffer(value.dtype(), &[len], packed)?);
                     let packed = graph.push(value.into(), &[], 0)?[0];
-                    if all.iter().filter(|r| *r == v).count() == 1 {
+                    if read_once(*v) {
                         graph.release(*v);
                     }
                     *v = packed;
                 }
             } else if let Some(parameter) = fixed.iter().position(|f| f == v)
-                && all.iter().filter(|r| *r == v).count() == 1
+                && read_once(*v)
                 && let Some(packing) = job.kernel.prepack(i)
             {
                 packings.push((parameter, packing));
