@@ -175,7 +175,9 @@ fn batches_broadcasts_and_any_strides() {
             );
             // No unit stride anywhere, and a scalar repeated.
             let odd = Strides { batch: 7000, row: 130, col: 2 };
-            check(isa, &Gemm { a: odd, b: odd, ..Gemm { batch, ..Gemm::plain(40, 60, 50) } }, &pools);
+            for m in [1, 2, 40] {
+                check(isa, &Gemm { a: odd, b: odd, ..Gemm { batch, ..Gemm::plain(m, 60, 50) } }, &pools);
+            }
             let all = Strides::default();
             check(isa, &Gemm { a: all, b: all, ..Gemm { batch, ..Gemm::plain(14, 40, 9) } }, &pools);
             check(isa, &Gemm { batch, ..Gemm::plain(1, 33, 20) }, &pools);
