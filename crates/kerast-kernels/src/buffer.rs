@@ -8,33 +8,85 @@ use std::ptr::NonNull;
 /// Alignment of every buffer and of every planned offset, in bytes.
 pub const ALIGN: usize = 64;
 
-/// A huge page.
-const HUGE: usize = 2 << 20;
 /// Memory so large comes in pages of its own.
-const LARGE: usize = 2 * HUGE;
+const LARGE: usize = 4 << 20;
 
-/// Asks for huge pages, as far as memory fills them, before it is touched. The system may refuse; nothing depends on it.
-#[cfg(target_os = "linux")]
-fn ask_for_huge_pages(ptr: NonNull<u8>, bytes: usize) {
+/// Memory straight from the system, which takes it back at once when it is dropped: zeroed page by page as it is touched, and in huge
+/// pages where the system gives them.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod pages {
+    use std::ptr::NonNull;
+
+    const HUGE: usize = 2 << 20;
+    const READ_WRITE: i32 = 1 | 2;
+    const PRIVATE_ANONYMOUS: i32 = 0x02 | 0x20;
     const MADV_HUGEPAGE: i32 = 14;
+
     unsafe extern "C" {
+        fn mmap(address: *mut u8, length: usize, protection: i32, flags: i32, file: i32, offset: i64) -> *mut u8;
+        fn munmap(address: *mut u8, length: usize) -> i32;
         fn madvise(address: *mut u8, length: usize, advice: i32) -> i32;
     }
-    // SAFETY: whole pages of our own; the advice changes no content.
-    let _ = unsafe { madvise(ptr.as_ptr(), bytes / HUGE * HUGE, MADV_HUGEPAGE) };
+
+    /// Zeroed memory that begins with a huge page; `None` when the system refuses it.
+    pub(super) fn take(bytes: usize) -> Option<NonNull<u8>> {
+        let length = bytes.checked_add(2 * HUGE)? / HUGE * HUGE;
+        // SAFETY: new memory, nobody else's.
+        let base = unsafe { mmap(std::ptr::null_mut(), length, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) };
+        if base.addr() == usize::MAX {
+            return None;
+        }
+        let before = base.align_offset(HUGE);
+        let kept = bytes.next_multiple_of(HUGE);
+        // SAFETY: `length` is at least a huge page more than `kept`; what is given back and advised are whole pages of our own. Nothing
+        // depends on the advice.
+        unsafe {
+            let start = base.add(before);
+            if before > 0 {
+                munmap(base, before);
+            }
+            if length > before + kept {
+                munmap(start.add(kept), length - before - kept);
+            }
+            madvise(start, bytes / HUGE * HUGE, MADV_HUGEPAGE);
+            NonNull::new(start)
+        }
+    }
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    /// `ptr` is what [`take`] made of `bytes`, and nobody uses it any more.
+    pub(super) unsafe fn give_back(ptr: NonNull<u8>, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { munmap(ptr.as_ptr(), bytes.next_multiple_of(HUGE)) };
+    }
 }
 
-#[cfg(not(target_os = "linux"))]
-fn ask_for_huge_pages(_: NonNull<u8>, _: usize) {}
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod pages {
+    use super::{Buffer, NonNull};
+    use std::alloc::{alloc_zeroed, dealloc};
+
+    pub(super) fn take(bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the layout has a non-zero size.
+        NonNull::new(unsafe { alloc_zeroed(Buffer::layout(bytes)?) })
+    }
+
+    /// # Safety
+    /// `ptr` is what [`take`] made of `bytes`, and nobody uses it any more.
+    pub(super) unsafe fn give_back(ptr: NonNull<u8>, bytes: usize) {
+        if let Some(layout) = Buffer::layout(bytes) {
+            // SAFETY: the caller's promise.
+            unsafe { dealloc(ptr.as_ptr(), layout) }
+        }
+    }
+}
 
 /// Zero-initialised bytes at an address that is a multiple of [`ALIGN`].
 pub struct Buffer {
     ptr: NonNull<u8>,
     bytes: usize,
-    /// Bytes of the allocation before `ptr`.
-    skipped: usize,
-    /// What `ptr` is a multiple of.
-    align: usize,
 }
 
 // SAFETY: a Buffer owns its memory exclusively, like a `Box<[u8]>`.
@@ -43,30 +95,15 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// `bytes` zero bytes, or `None` when the system refuses them.
+    /// `bytes` zero bytes, or `None` when the system refuses them. Large memory is in huge pages where the system gives them: a kernel
+    /// that walks down columns, or picks rows of a data set at random, has a new page in every row.
     pub fn try_zeroed(bytes: usize) -> Option<Buffer> {
-        Self::aligned(bytes, ALIGN)
-    }
-
-    /// The same for memory that is worked on again and again: in huge pages where the system gives them, which take long to get and
-    /// spare kernels that walk down columns a new page in every row.
-    pub(crate) fn try_workspace(bytes: usize) -> Option<Buffer> {
-        if bytes < LARGE {
-            return Self::try_zeroed(bytes);
-        }
-        let made = Self::aligned(bytes, HUGE)?;
-        ask_for_huge_pages(made.ptr, bytes);
-        Some(made)
-    }
-
-    fn aligned(bytes: usize, align: usize) -> Option<Buffer> {
-        let layout = Self::layout(bytes, align)?;
-        // SAFETY: the layout has a non-zero size.
-        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        let skipped = base.align_offset(align);
-        // SAFETY: memory that is not aligned from its beginning has `align` bytes more than was asked for.
-        let ptr = unsafe { base.add(skipped) };
-        Some(Buffer { ptr, bytes, skipped, align })
+        let ptr = match bytes < LARGE {
+            // SAFETY: the layout has a non-zero size.
+            true => NonNull::new(unsafe { alloc_zeroed(Self::layout(bytes)?) })?,
+            false => pages::take(bytes)?,
+        };
+        Some(Buffer { ptr, bytes })
     }
 
     /// `bytes` zero bytes. Panics when the system has no memory left; sizes from files go through [`Buffer::try_zeroed`].
@@ -81,12 +118,8 @@ impl Buffer {
         b
     }
 
-    /// Large memory is aligned by hand: the system gives it zeroed, page by page as it is touched, but only at its own alignment.
-    fn layout(bytes: usize, align: usize) -> Option<Layout> {
-        match bytes < LARGE {
-            true => Layout::from_size_align(bytes.max(ALIGN), align).ok(),
-            false => Layout::from_size_align(bytes.checked_add(align)?, 16).ok(),
-        }
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok()
     }
 
     /// Length in bytes.
@@ -136,9 +169,11 @@ impl Clone for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.bytes, self.align) {
-            // SAFETY: allocated with this very layout in `aligned`, so many bytes before.
-            unsafe { dealloc(self.ptr.as_ptr().sub(self.skipped), layout) }
+        match Self::layout(self.bytes) {
+            // SAFETY: allocated with this very layout in `try_zeroed`.
+            Some(layout) if self.bytes < LARGE => unsafe { dealloc(self.ptr.as_ptr(), layout) },
+            // SAFETY: taken with so many bytes in `try_zeroed`.
+            _ => unsafe { pages::give_back(self.ptr, self.bytes) },
         }
     }
 }

@@ -362,7 +362,7 @@ enum Bound {
 impl Session {
     /// A session with zeroed memory: inputs and outputs of its own, state still to be [`Session::put`].
     pub fn new(program: Arc<Program>, pool: Arc<Pool>) -> Option<Session> {
-        let arena = Buffer::try_workspace(program.arena)?;
+        let arena = Buffer::try_zeroed(program.arena)?;
         let mut s = Session { pool, arena, bound: vec![], bases: vec![], times: None, program };
         s.bases.push(s.arena.as_ptr());
         for slot in &s.program.slots {

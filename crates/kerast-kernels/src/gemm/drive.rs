@@ -19,7 +19,9 @@ const TINY: usize = 16 * 1024;
 const PARALLEL: f64 = 1.5e6;
 /// Elements of a panel of B. With tiles as low as 6 rows it comes as quickly from the L2 cache; a smaller one has C read and written more
 /// often.
-pub(super) const PANEL: usize = 20 * 1024;
+pub(super) const PANEL: usize = 36 * 1024;
+/// The same where A is read down its columns: each step of K fetches a line of which the next tile needs the rest.
+pub(super) const PANEL_BY_COLUMNS: usize = 20 * 1024;
 /// Elements of A that a task keeps in its L2 cache.
 const LEFT_BLOCK: usize = 80 * 1024;
 /// Elements of B packed at a time.
@@ -30,8 +32,8 @@ const RIGHT_DIRECT: usize = 8 * 1024;
 /// From this many operations on tasks are tapered.
 const TAPERED: f64 = 8e6;
 
-/// Elements of a page of memory: columns of A that lie so far apart cost an address translation each.
-const PAGE: usize = 1024;
+/// Elements from one column of A to the next, from which on tiles that read them in place wait for each.
+const FAR: usize = 440;
 /// Columns of B that are not much more than a panel.
 const WIDE: usize = 64;
 /// Rows of A that are packed side by side, about.
@@ -182,6 +184,15 @@ pub(crate) unsafe fn prepacked(
     unsafe { plan.share(o, Right::Packed(Shared(o.b.cast_mut())), 0..plan.panels(), team, epilogue) };
 }
 
+/// Whether rows of A are brought side by side.
+pub(super) fn packs_left(g: &Gemm) -> bool {
+    match (g.a.col, g.a.row) {
+        (1, _) => false,
+        (_, 1) => g.m > 2 && (g.n > 512 || g.a.col >= FAR && g.n > 96),
+        _ => g.m > 1,
+    }
+}
+
 /// Whether this many operations keep more than one thread busy.
 pub(crate) fn parallel(g: &Gemm, pool: &Pool) -> bool {
     pool.threads() > 1 && g.flops() >= if g.m == 1 || g.n == 1 { PARALLEL / 8.0 } else { PARALLEL }
@@ -294,11 +305,7 @@ impl<'a> Plan<'a> {
         let depths = depths(kernels, g);
         let depth = g.k.div_ceil(depths).max(1);
         let by_column = g.a.col != 1 && (g.a.row == 1 || g.m == 1);
-        let pack_left = match (g.a.col, g.a.row) {
-            (1, _) => false,
-            (_, 1) => g.m > 2 && (g.n > 512 || g.a.col >= PAGE && g.n > 96),
-            _ => g.m > 1,
-        };
+        let pack_left = packs_left(g);
         let few = if g.k * g.n <= RIGHT_NEAR { 3 * RIGHT_ROWS } else { RIGHT_ROWS };
         let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= WIDE;
         let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);

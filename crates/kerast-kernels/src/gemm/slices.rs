@@ -1,6 +1,6 @@
 //! Products whose tasks are stretches of K.
 
-use super::drive::{Operands, PANEL, Shared, Team};
+use super::drive::{Operands, PANEL, PANEL_BY_COLUMNS, Shared, Team, packs_left};
 use super::micro::{Kernels, even};
 use super::{Epilogue, Gemm};
 use crate::scratch::{PARTIAL, with_scratch};
@@ -23,7 +23,8 @@ pub(super) fn sliced(g: &Gemm) -> bool {
 
 /// Blocks of K, each summed up in registers. By the shape alone.
 pub(super) fn depths(kernels: &Kernels, g: &Gemm) -> usize {
-    let depths = (g.k * kernels.form(g.n).columns).div_ceil(PANEL).max(1);
+    let panel = if g.a.col == 1 || packs_left(g) { PANEL } else { PANEL_BY_COLUMNS };
+    let depths = (g.k * kernels.form(g.n).columns).div_ceil(panel).max(1);
     if sliced(g) { depths.next_multiple_of(4) } else { depths }
 }
 
