@@ -36,16 +36,19 @@ const TAPERED: f64 = 8e6;
 const FAR: usize = 440;
 /// Columns of B that are not much more than a panel.
 const WIDE: usize = 64;
+/// Steps of K up to which writing C takes longer than the sums, and elements of C from which on it is not written in the cache: row by row
+/// then, because the machine foresees such streams and has few pages at hand.
+const SHORT: usize = 64;
+const ACROSS: usize = 64 * 1024;
 /// Rows of A that are packed side by side, about.
 const STACK: usize = 12;
 /// Elements of C that an epilogue finds in the L2 cache of the thread that made them.
 const RESULT_BLOCK: usize = 96 * 1024;
 /// Columns of a block at least when an epilogue works on it row by row.
 const RUN: usize = 256;
-/// Rows of A up to which reading B in place beats packing it; three times as many where B stays in the L2 cache.
-const RIGHT_ROWS: usize = 64;
-/// Elements of such a B.
+/// Elements of B up to which it stays in the L2 cache beside other things, and up to which most of it does.
 const RIGHT_NEAR: usize = 128 * 1024;
+const RIGHT_FAR: usize = 480 * 1024;
 
 /// The three matrices.
 #[derive(Clone, Copy)]
@@ -295,6 +298,8 @@ struct Plan<'a> {
     by_column: bool,
     pack_left: bool,
     pack_right: bool,
+    /// Tiles go across the panels before they go down the rows.
+    across: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -306,14 +311,23 @@ impl<'a> Plan<'a> {
         let depth = g.k.div_ceil(depths).max(1);
         let by_column = g.a.col != 1 && (g.a.row == 1 || g.m == 1);
         let pack_left = packs_left(g);
-        let few = if g.k * g.n <= RIGHT_NEAR { 3 * RIGHT_ROWS } else { RIGHT_ROWS };
+        // Rows of A up to which reading B in place beats packing it. From memory B comes quickest row by row.
+        let few = match g.k * g.n {
+            ..=RIGHT_NEAR => 192,
+            ..=RIGHT_FAR => 40,
+            _ => 7,
+        };
         let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= WIDE;
         let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);
+        let across = g.k <= SHORT && panels > 1 && g.k * g.n <= LEFT_BLOCK && g.m * g.n >= ACROSS;
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
         if threads > 1 {
-            let alone =
-                !packed && pack_right && blocks <= 1 && (panels.is_multiple_of(threads) || panels >= 4 * threads);
+            let alone = !packed
+                && pack_right
+                && !across
+                && blocks <= 1
+                && (panels.is_multiple_of(threads) || panels >= 4 * threads);
             groups = if panels.is_multiple_of(threads) { threads } else { panels.min(4 * threads) };
             if epilogue && groups == threads {
                 groups *= (g.m * g.n / threads).div_ceil(RESULT_BLOCK);
@@ -339,7 +353,7 @@ impl<'a> Plan<'a> {
                 _ => {}
             }
         }
-        Plan { kernels, g, form, depths, blocks, groups, by_column, pack_left, pack_right }
+        Plan { kernels, g, form, depths, blocks, groups, by_column, pack_left, pack_right, across }
     }
 
     fn panels(&self) -> usize {
@@ -349,7 +363,7 @@ impl<'a> Plan<'a> {
     unsafe fn run(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
         let (g, wide) = (self.g, self.form.columns);
         let panels = self.panels();
-        if !self.pack_right || self.blocks.parts == 1 {
+        if !self.pack_right || self.blocks.parts == 1 && !self.across {
             let right = if self.pack_right { Right::Own } else { Right::InPlace };
             // SAFETY: passed on.
             return unsafe { self.share(o, right, 0..panels, team, epilogue) };
@@ -452,6 +466,10 @@ impl<'a> Plan<'a> {
                         // SAFETY: rows and stretch lie within A; the scratch memory holds all tiles.
                         unsafe { self.pack_left(o, left, &rows, &ks) };
                     }
+                    if self.across {
+                        // SAFETY: as demanded of the caller.
+                        return unsafe { self.across(o, left, right, panels, mine, &rows) };
+                    }
                     for p in mine.clone() {
                         let panel = panels.start + p;
                         let source = self.source(o, right, panels, d, p);
@@ -493,6 +511,53 @@ impl<'a> Plan<'a> {
                 }
             });
         });
+    }
+
+    /// All tiles of `mine`, one row of them after the other; K is one block.
+    unsafe fn across(
+        &self,
+        o: Operands,
+        left: *const f32,
+        right: Right,
+        panels: &Range<usize>,
+        mine: Range<usize>,
+        rows: &Range<usize>,
+    ) {
+        let (g, wide, stack) = (self.g, self.form.columns, self.stack());
+        let stacks = rows.len().div_ceil(stack);
+        for s in 0..stacks {
+            let own = even(rows.len(), stacks, s);
+            let tiles = own.len().div_ceil(self.form.rows);
+            for r in (0..tiles).map(|t| even(own.len(), tiles, t)) {
+                let i = rows.start + own.start + r.start;
+                let (a, a_row, a_step) = match self.pack_left {
+                    true => (left.wrapping_add(s * stack * g.k + r.start), 1, stack),
+                    false => (o.a.wrapping_add(i * g.a.row), g.a.row, g.a.col),
+                };
+                for p in mine.clone() {
+                    let column = (panels.start + p) * wide;
+                    let tile = Tile {
+                        segments: &WHOLE,
+                        k: g.k,
+                        a,
+                        a_row,
+                        a_step,
+                        b: self.source(o, right, panels, 0, p),
+                        b_step: if matches!(right, Right::InPlace) { g.b.row } else { wide },
+                        c: o.c.wrapping_add(i * g.c_row + column),
+                        c_row: g.c_row,
+                        columns: wide.min(g.n - column),
+                        padded: !matches!(right, Right::InPlace),
+                        accumulate: g.accumulate,
+                        ahead: std::ptr::null(),
+                        ahead_step: 0,
+                    };
+                    let micro = self.kernels.pick(self.by_column || self.pack_left, r.len(), tile.columns);
+                    // SAFETY: the tile lies within the operands.
+                    unsafe { micro(&tile) };
+                }
+            }
+        }
     }
 
     /// Where panel `p` of `panels` lies in block `d` of K before a task packs it.
