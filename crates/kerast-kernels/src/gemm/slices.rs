@@ -1,7 +1,8 @@
 //! Products whose tasks are stretches of K.
 
-use super::drive::{Operands, PANEL, PANEL_BY_COLUMNS, Shared, Team, packs_left};
+use super::drive::{Operands, Shared, Team};
 use super::micro::{Kernels, even};
+use super::plan::{PANEL, PANEL_BY_COLUMNS, packs_left};
 use super::{Epilogue, Gemm};
 use crate::scratch::{PARTIAL, with_scratch};
 
