@@ -184,3 +184,40 @@ fn rows_of_a_table_are_updated_in_place() {
         }
     }
 }
+
+/// The gradient of `gelu(x w)`: of what it reads of the forward pass, one value is stored, and from a certain size on the others are
+/// made again; the halves are too small for that.
+#[test]
+fn activations_are_made_again_for_their_gradients() {
+    let (rows, width) = (128, 512);
+    let weights = floats(&[64, width], 2);
+    let program = |rows: usize| {
+        let trace = Trace::new();
+        let x = trace.parameter(Type::new(DType::F32, &[rows, 64]));
+        let w = trace.parameter(Type::new(DType::F32, &[64, width]));
+        let h = x.dot(&w) * 0.1;
+        let y = &h * 0.5 * ((&h * 0.5f64.sqrt()).erf() + 1.0);
+        // A product between the activation and its gradient.
+        let loss = y.dot(&w.transpose(&[1, 0])).square().sum_all();
+        let slope = kerast_graph::autodiff::grad(&loss, &[w]).swap_remove(0);
+        trace.finish(&[slope]).expect("valid")
+    };
+    let x = floats(&[rows, 64], 1);
+    let whole = program(rows);
+    let slope = evaluate(&whole, &[x.clone(), weights.clone()]).expect("runs").swap_remove(0);
+    let bytes = compile(&whole, &[]).expect("compiles").arena_bytes();
+    assert!(bytes < 4 * rows * width * 4, "{bytes} bytes");
+    let half = program(rows / 2);
+    let values = x.as_slice::<f32>().expect("floats");
+    let halves: Vec<Vec<f64>> = values
+        .chunks(values.len() / 2)
+        .map(|v| {
+            let x = Tensor::new(&[rows / 2, 64], v).expect("half of the rows");
+            evaluate(&half, &[x, weights.clone()]).expect("runs").swap_remove(0).to_f64_vec()
+        })
+        .collect();
+    let largest = slope.to_f64_vec().iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    for (i, v) in slope.to_f64_vec().iter().enumerate() {
+        assert!((v - halves[0][i] - halves[1][i]).abs() < 1e-5 * largest, "element {i}: {v}");
+    }
+}

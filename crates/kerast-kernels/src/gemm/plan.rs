@@ -92,10 +92,12 @@ impl<'a> Plan<'a> {
         let by_column = g.a.col != 1 && (g.a.row == 1 || g.m == 1);
         let pack_left = packs_left(g);
         // Rows of A up to which reading B in place beats packing it. From memory B comes quickest row by row.
-        let few = match g.k * g.n {
-            ..=RIGHT_NEAR => 192,
-            ..=RIGHT_FAR => 40,
-            _ => 7,
+        let few = if g.k * g.n <= RIGHT_NEAR {
+            192
+        } else if g.k * g.n <= RIGHT_FAR {
+            40
+        } else {
+            7
         };
         let small = g.k * g.n <= RIGHT_DIRECT || g.m <= few || g.b.row <= WIDE;
         let pack_right = packed || g.b.col != 1 || !small || !kernels.masks && !g.n.is_multiple_of(kernels.lanes);

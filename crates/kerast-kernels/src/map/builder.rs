@@ -65,13 +65,12 @@ pub(crate) enum Code {
 impl Code {
     /// How long it takes, in additions.
     pub(crate) fn weight(&self) -> usize {
-        use UnaryKind::*;
         match self {
-            Code::Unary(Negate | Abs | Sign | Sqrt | Floor | Ceil | RoundEven | Not | IsFinite, _) => 1,
-            Code::Unary(Exp | Log | Tanh | Logistic | Erf | Rsqrt | Expm1 | Log1p, Class::F32) => 5,
-            Code::Unary(..) => 25,
-            Code::Binary(BinaryKind::Power | BinaryKind::Atan2 | BinaryKind::Remainder, _) => 25,
-            Code::RandomBits(_) => 8,
+            Code::Unary(kind, Class::F32) => Scalar::Unary(*kind).weight(),
+            // One of them after the other.
+            Code::Unary(kind, _) if Scalar::Unary(*kind).weight() > 1 => 25,
+            Code::Binary(kind, _) => Scalar::Binary(*kind).weight(),
+            Code::RandomBits(stream) => Scalar::RandomBits { stream: *stream }.weight(),
             Code::Adam(_) => 3,
             _ => 1,
         }

@@ -5,6 +5,7 @@ use super::builder::Access;
 use super::kinds::Class;
 use super::reduce::by_class;
 use crate::dtype::{DType, Element, bf16, f16};
+use crate::isa::Isa;
 
 /// A number that memory holds, and how it looks in its class.
 trait Stored: Copy {
@@ -50,7 +51,23 @@ impl Stored for bf16 {
 ///
 /// # Safety
 /// `source` holds every element that `access` reaches, `slot` has room for `len` elements of the class of `dtype`.
-pub(crate) unsafe fn load(dtype: DType, access: &Access, source: *const u8, slot: *mut u8, first: usize, len: usize) {
+pub(crate) unsafe fn load(
+    isa: Isa,
+    dtype: DType,
+    access: &Access,
+    source: *const u8,
+    slot: *mut u8,
+    first: usize,
+    len: usize,
+) {
+    if let (DType::Bool | DType::U8, Access::Direct) = (dtype, access) {
+        // SAFETY: the caller's promise.
+        let (bytes, wide) = unsafe {
+            let bytes = std::slice::from_raw_parts(source.add(first), len);
+            (bytes, std::slice::from_raw_parts_mut(slot.cast::<i32>(), len))
+        };
+        return widen_bytes(isa, bytes, wide);
+    }
     crate::with_element!(dtype, T => {
         // SAFETY: the caller's promise.
         unsafe { load_as::<T>(access, source.cast(), slot.cast(), first, len) }
@@ -122,7 +139,15 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
 ///
 /// # Safety
 /// `slot` holds `len` elements of the class of `dtype`; `target` has room for elements up to `first + len`.
-pub(crate) unsafe fn store(dtype: DType, slot: *const u8, target: *mut u8, first: usize, len: usize) {
+pub(crate) unsafe fn store(isa: Isa, dtype: DType, slot: *const u8, target: *mut u8, first: usize, len: usize) {
+    if let DType::Bool | DType::U8 | DType::I8 = dtype {
+        // SAFETY: the caller's promise.
+        let (wide, bytes) = unsafe {
+            let wide = std::slice::from_raw_parts(slot.cast::<i32>(), len);
+            (wide, std::slice::from_raw_parts_mut(target.add(first), len))
+        };
+        return shrink_to_bytes(isa, wide, bytes);
+    }
     if Class::is_native(dtype) {
         let size = dtype.size();
         // SAFETY: the caller's promise; slots and operands do not overlap.
@@ -137,6 +162,43 @@ pub(crate) unsafe fn store(dtype: DType, slot: *const u8, target: *mut u8, first
 unsafe fn store_as<T: Stored>(slot: *const T::Wide, target: *mut T, len: usize) {
     // SAFETY: the caller of `store` promises both ranges.
     unsafe { (0..len).for_each(|i| *target.add(i) = T::shrink(*slot.add(i))) }
+}
+
+/// Defines a loop for every instruction set: masks are bytes in memory and whole words in tiles, and chains have them everywhere.
+macro_rules! per_isa {
+    ($(#[$doc:meta])* $name:ident, $avx512:ident, $avx2:ident, ($x:ident: $from:ty, $y:ident: $to:ty), $body:expr) => {
+        $(#[$doc])*
+        fn $name(isa: Isa, $x: &[$from], $y: &mut [$to]) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+            fn $avx512($x: &[$from], $y: &mut [$to]) {
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn $avx2($x: &[$from], $y: &mut [$to]) {
+                $body
+            }
+            match isa {
+                // SAFETY: the instruction set was detected at run time.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => unsafe { $avx512($x, $y) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => unsafe { $avx2($x, $y) },
+                _ => $body,
+            }
+        }
+    };
+}
+
+per_isa! {
+    /// Bytes as words.
+    widen_bytes, widen_avx512, widen_avx2, (bytes: u8, wide: i32), wide.iter_mut().zip(bytes).for_each(|(w, b)| *w = i32::from(*b))
+}
+per_isa! {
+    /// The low bytes of words.
+    shrink_to_bytes, shrink_avx512, shrink_avx2, (wide: i32, bytes: u8), bytes.iter_mut().zip(wide).for_each(|(b, w)| *b = *w as u8)
 }
 
 /// Fills a tile with one value.

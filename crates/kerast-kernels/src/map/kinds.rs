@@ -97,6 +97,20 @@ pub enum Scalar {
     },
 }
 
+impl Scalar {
+    /// How long it takes an element in f32, in additions; about.
+    pub fn weight(&self) -> usize {
+        use UnaryKind::*;
+        match self {
+            Scalar::Unary(Negate | Abs | Sign | Sqrt | Floor | Ceil | RoundEven | Not | IsFinite) => 1,
+            Scalar::Unary(Exp | Log | Tanh | Logistic | Erf | Rsqrt | Expm1 | Log1p) => 5,
+            Scalar::Unary(_) | Scalar::Binary(BinaryKind::Power | BinaryKind::Atan2 | BinaryKind::Remainder) => 25,
+            Scalar::RandomBits { .. } => 8,
+            _ => 1,
+        }
+    }
+}
+
 /// The machine type in which a tile holds values of a dtype.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Class {

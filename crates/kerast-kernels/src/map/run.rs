@@ -253,7 +253,9 @@ impl Worker<'_> {
             }
             for (input, base) in self.map.inputs.iter().zip(self.bases.inputs) {
                 match input.access {
-                    Access::Scalar => convert::load(input.dtype, &input.access, *base, self.own(input.slot), 0, room),
+                    Access::Scalar => {
+                        convert::load(self.isa, input.dtype, &input.access, *base, self.own(input.slot), 0, room)
+                    }
                     Access::Whole => self.slots[input.slot as usize] = *base,
                     _ => {}
                 }
@@ -303,7 +305,7 @@ impl Worker<'_> {
                     }
                     _ => {
                         let own = self.own(input.slot);
-                        convert::load(input.dtype, &input.access, *base, own, first, len);
+                        convert::load(self.isa, input.dtype, &input.access, *base, own, first, len);
                         self.slots[input.slot as usize] = own;
                     }
                 }
@@ -321,7 +323,7 @@ impl Worker<'_> {
             tile::run(self.isa, &map.instrs, &Tile { slots: self.slots, first, blocks, len });
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
                 if output.reduce.is_none() && !(whole && self.through >> k & 1 == 1) {
-                    convert::store(output.dtype, self.slots[output.slot as usize], *base, first, len);
+                    convert::store(self.isa, output.dtype, self.slots[output.slot as usize], *base, first, len);
                 }
             }
         }

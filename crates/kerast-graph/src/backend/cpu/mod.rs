@@ -1,6 +1,6 @@
 //! The CPU compiler: graph → passes → units → order → jobs → memory → program.
 //!
-//! Files in the order of the pipeline: `units` (what is fused with what), `order` (a schedule), `jobs` (kernels with the values
+//! Files in the order of the pipeline: `units` (what is fused with what), `remake` (what is computed twice), `order` (a schedule), `jobs` (kernels with the values
 //! they read and write), `memory` (who lies where), `executable` (the result and how to run it). Beside it: `rows` (loops cut along
 //! their batch).
 
@@ -8,6 +8,7 @@ mod executable;
 mod jobs;
 mod memory;
 mod order;
+mod remake;
 mod rows;
 mod units;
 
@@ -30,7 +31,12 @@ pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
 
 /// What follows the passes, for a graph whose first `fixed` parameters stay the same for many runs; with those that the program wants packed.
 fn lower(mut graph: Graph, donations: &[Donation], fixed: usize) -> Result<(Executable, Vec<(usize, Packing)>)> {
-    let units = order::schedule(&graph, units::partition(&graph)?)?;
+    let mut units = units::partition(&graph, &[])?;
+    if let Some((better, again)) = remake::remake(&graph, &units)? {
+        units = units::partition(&better, &again)?;
+        graph = better;
+    }
+    let units = order::schedule(&graph, units)?;
     let results: Vec<ValueId> = graph.results.iter().map(|&v| units.root(&graph, v)).collect();
     let mut jobs = jobs::jobs(&graph, units);
     let packings = jobs::prepack(&mut graph, &mut jobs, fixed)?;

@@ -48,11 +48,12 @@ pub(super) fn cpu_of(graph: &Graph, node: &Node) -> Cpu {
     node.op.cpu(&graph.types(&node.operands), &graph.types(&results))
 }
 
-/// Partitions the nodes into units.
-pub(super) fn partition(graph: &Graph) -> Result<Units> {
+/// Partitions the nodes into units. Nodes that are marked in `again` read what others made from memory.
+pub(super) fn partition(graph: &Graph, again: &[bool]) -> Result<Units> {
     let n = graph.nodes().len();
     let mut p = Partition {
         graph,
+        again,
         units: vec![],
         of_node: vec![None; n],
         cpu: graph.nodes().iter().map(|node| Some(cpu_of(graph, node))).collect(),
@@ -73,6 +74,7 @@ pub(super) fn partition(graph: &Graph) -> Result<Units> {
 
 struct Partition<'a> {
     graph: &'a Graph,
+    again: &'a [bool],
     units: Vec<Unit>,
     of_node: Vec<Option<UnitId>>,
     cpu: Vec<Option<Cpu>>,
@@ -108,7 +110,7 @@ fn root(graph: &Graph, cpu: &[Option<Cpu>], mut value: ValueId) -> ValueId {
 const RUN: usize = 16;
 
 /// A slice that element-wise readers read out of its operand, long stretch by long stretch.
-fn is_window(graph: &Graph, node: usize) -> bool {
+pub(super) fn is_window(graph: &Graph, node: usize) -> bool {
     let node = &graph.nodes()[node];
     let Op::Slice(s) = &node.op else { return false };
     let shape = &graph.ty(node.operands[0]).shape;
@@ -227,11 +229,12 @@ impl Partition<'_> {
         let operands = self.graph.nodes()[i].operands.clone();
         // The key of random bits is read whole, not element by element.
         let whole = matches!(&self.cpu[i], Some(Cpu::Scalar(Scalar::RandomBits { .. })));
+        let is_again = |node: usize| self.again.get(node) == Some(&true);
         let mut reads: Vec<ValueId> = vec![];
         let mut chained: Vec<(UnitId, ValueId)> = vec![];
         for v in operands {
             match self.source(v) {
-                Source::Chain(node) if !whole => {
+                Source::Chain(node) if !whole && (is_again(node) || !is_again(i)) => {
                     let unit = self.of_node[node].expect("element-wise nodes get a unit when they are met");
                     chained.push((unit, root(self.graph, &self.cpu, v)));
                 }
