@@ -431,7 +431,9 @@ impl Worker<'_> {
             }
             return;
         }
-        let rows_per_tile = TILE / row;
+        // Whole blocks are read and written where they lie.
+        let (most, even) = (TILE / row, BLOCK >> row.trailing_zeros().min(BLOCK.trailing_zeros()));
+        let rows_per_tile = if most >= even { most / even * even } else { most };
         let mut r = from;
         while r < to {
             let rows = rows_per_tile.min(to - r);
