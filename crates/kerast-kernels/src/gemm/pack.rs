@@ -27,14 +27,11 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
                 48 => rows::<48>(p, dst),
                 32 => rows::<32>(p, dst),
                 16 => rows::<16>(p, dst),
-                12 => rows::<12>(p, dst),
-                9 => rows::<9>(p, dst),
                 8 => rows::<8>(p, dst),
-                6 => rows::<6>(p, dst),
                 _ => gather(p, width, dst),
             }
         } else if p.wide == 1 && p.across < 12 {
-            // As many elements as the last tiles of a matrix have rows: known to the compiler, so that none is a call.
+            // Known to the compiler, so that none is a call.
             match p.across {
                 11 => few::<11>(p, width, dst),
                 10 => few::<10>(p, width, dst),
@@ -76,8 +73,10 @@ pub(crate) unsafe fn pack_rows(p: Panel, width: usize, dst: *mut f32, panel: usi
             32 => spread::<32>(p, dst, panel),
             16 => spread::<16>(p, dst, panel),
             12 => spread::<12>(p, dst, panel),
+            9 => spread::<9>(p, dst, panel),
             8 => spread::<8>(p, dst, panel),
-            _ => spread::<4>(p, dst, panel),
+            4 => spread::<4>(p, dst, panel),
+            _ => unreachable!("no tile is {width} wide"),
         }
     }
 }

@@ -238,7 +238,7 @@ impl<'a> Plan<'a> {
     unsafe fn block(&self, o: Operands, right: Right, panels: &Range<usize>, mine: Range<usize>, rows: Range<usize>) {
         let (stack, wide) = (self.stack(), self.form.columns);
         let depth = self.g.k.div_ceil(self.depths);
-        let left_size = if self.pack_left { rows.len().div_ceil(stack) * stack * depth } else { 0 };
+        let left_size = if self.pack_left { rows.len().div_ceil(stack) * self.stack_size(depth) } else { 0 };
         let right_size = if matches!(right, Right::Own) { depth * wide } else { 0 };
         with_scratch(&LEFT, left_size, |left| {
             with_scratch(&RIGHT, right_size, |own| {
@@ -308,12 +308,12 @@ impl<'a> Plan<'a> {
         let (g, wide, stack) = (self.g, self.form.columns, self.stack());
         let stacks = rows.len().div_ceil(stack);
         for s in 0..stacks {
-            let own = even(rows.len(), stacks, s);
+            let own = self.rows_of(rows.len(), s);
             let tiles = own.len().div_ceil(self.form.rows);
             for r in (0..tiles).map(|t| even(own.len(), tiles, t)) {
                 let i = rows.start + own.start + r.start;
                 let (a, a_row, a_step) = match self.pack_left {
-                    true => (left.wrapping_add(s * stack * g.k + r.start), 1, stack),
+                    true => (left.wrapping_add(s * self.stack_size(g.k) + r.start), 1, stack),
                     false => (o.a.wrapping_add(i * g.a.row), g.a.row, g.a.col),
                 };
                 for p in mine.clone() {
@@ -367,20 +367,38 @@ impl<'a> Plan<'a> {
         if self.pack_left { high * (STACK / high).max(1) } else { high }
     }
 
+    /// Elements from one stack to the next: an odd number of cache lines, lest those that are filled side by side share a few sets.
+    fn stack_size(&self, depth: usize) -> usize {
+        ((self.stack() * depth).div_ceil(LINE) | 1) * LINE
+    }
+
+    /// The rows of stack `index` of `count`: whole stacks where they are packed, else stacks as even as can be.
+    fn rows_of(&self, count: usize, index: usize) -> Range<usize> {
+        let stack = self.stack();
+        match self.pack_left {
+            true => index * stack..((index + 1) * stack).min(count),
+            false => even(count, count.div_ceil(stack), index),
+        }
+    }
+
     unsafe fn pack_left(&self, o: Operands, left: *mut f32, rows: &Range<usize>, ks: &Range<usize>) {
         let (g, stack) = (self.g, self.stack());
-        let stacks = rows.len().div_ceil(stack);
-        for t in 0..stacks {
-            let r = even(rows.len(), stacks, t);
-            let source = Panel {
-                src: o.a.wrapping_add((rows.start + r.start) * g.a.row + ks.start * g.a.col),
-                deep: g.a.col,
-                wide: g.a.row,
-                depth: ks.len(),
-                across: r.len(),
+        let source = |r: Range<usize>| Panel {
+            src: o.a.wrapping_add((rows.start + r.start) * g.a.row + ks.start * g.a.col),
+            deep: g.a.col,
+            wide: g.a.row,
+            depth: ks.len(),
+            across: r.len(),
+        };
+        if g.a.row == 1 {
+            // SAFETY: the rows exist; every stack has its own place in the scratch memory.
+            return unsafe { pack_rows(source(0..rows.len()), stack, left, self.stack_size(ks.len())) };
+        }
+        for t in 0..rows.len().div_ceil(stack) {
+            // SAFETY: as above.
+            unsafe {
+                pack(self.kernels, source(self.rows_of(rows.len(), t)), stack, left.add(t * self.stack_size(ks.len())))
             };
-            // SAFETY: the rows exist; stack t has its own place in the scratch memory.
-            unsafe { pack(self.kernels, source, stack, left.add(t * stack * ks.len())) };
         }
     }
 
@@ -395,14 +413,14 @@ impl<'a> Plan<'a> {
         }
         let mut t = 0;
         for s in 0..stacks {
-            let mine = even(rows.len(), stacks, s);
+            let mine = self.rows_of(rows.len(), s);
             let tiles = mine.len().div_ceil(self.form.rows);
             for r in (0..tiles).map(|t| even(mine.len(), tiles, t)) {
                 let i = rows.start + mine.start + r.start;
                 next.give(t, &mut tile);
                 tile.c = c.wrapping_add(i * g.c_row);
                 if self.pack_left {
-                    tile.a = left.wrapping_add(s * stack * tile.k + r.start);
+                    tile.a = left.wrapping_add(s * self.stack_size(tile.k) + r.start);
                 } else {
                     tile.a = o.a.wrapping_add(i * g.a.row + k * g.a.col);
                     if first && self.by_column {
