@@ -193,8 +193,8 @@ fn activations_are_made_again_for_their_gradients() {
     let weights = floats(&[64, width], 2);
     let program = |rows: usize| {
         let trace = Trace::new();
-        let x = trace.parameter(Type::new(DType::F32, &[rows, 64]));
-        let w = trace.parameter(Type::new(DType::F32, &[64, width]));
+        let x = trace.parameter(Type::new(DType::F32, [rows, 64]));
+        let w = trace.parameter(Type::new(DType::F32, [64, width]));
         let h = x.dot(&w) * 0.1;
         let y = &h * 0.5 * ((&h * 0.5f64.sqrt()).erf() + 1.0);
         // A product between the activation and its gradient.
