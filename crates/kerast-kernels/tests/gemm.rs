@@ -138,8 +138,8 @@ fn large_enough_for_threads_and_blocks() {
                 check(isa, &product(m, n, k, t & 1 > 0, t & 2 > 0, 0), &pools);
             }
         }
-        // So few results for so many products that threads share K.
-        for (m, n, k) in [(150, 200, 700), (33, 410, 900), (2, 300, 520)] {
+        // So few results for so many products that threads share K; so many that they are written row by row; few rows as dot products.
+        for (m, n, k) in [(150, 200, 700), (33, 410, 900), (2, 300, 520), (700, 97, 20), (8, 45, 70)] {
             for t in 0..4 {
                 let accumulate = t == 0 || t == 3;
                 check(isa, &Gemm { accumulate, ..product(m, n, k, t & 1 > 0, t & 2 > 0, 5 * (t & 1)) }, &pools);

@@ -5,7 +5,7 @@ mod dedupe;
 mod fold;
 mod join_scans;
 mod legalize;
-mod prune;
+pub(crate) mod prune;
 mod simplify;
 mod trim_scans;
 

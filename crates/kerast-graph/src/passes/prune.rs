@@ -4,16 +4,26 @@ use crate::error::Result;
 use crate::ir::graph::Graph;
 use crate::ir::op::Op;
 
-pub(super) fn prune(graph: &Graph) -> Result<Graph> {
-    let mut needed = vec![false; graph.num_values()];
-    graph.results.iter().for_each(|v| needed[v.index()] = true);
-    for node in graph.nodes().iter().rev() {
-        if node.result_range().any(|i| needed[i]) {
-            node.operands.iter().for_each(|v| needed[v.index()] = true);
+/// The nodes that a result needs, and the parameters.
+pub(crate) fn needed(graph: &Graph) -> Vec<bool> {
+    let mut needed: Vec<bool> = graph.nodes().iter().map(|n| matches!(n.op, Op::Parameter(_))).collect();
+    graph.results.iter().for_each(|&v| needed[graph.node_of(v)] = true);
+    for (i, node) in graph.nodes().iter().enumerate().rev() {
+        if needed[i] {
+            node.operands.iter().for_each(|&v| needed[graph.node_of(v)] = true);
         }
     }
-    graph.rebuild(|out, _, node, operands| {
-        let keep = matches!(node.op, Op::Parameter(_)) || node.result_range().any(|i| needed[i]);
-        if keep { out.push(node.op.clone(), operands, node.scope).map(Some) } else { Ok(None) }
+    needed
+}
+
+/// The graph of these nodes.
+pub(crate) fn keep(graph: &Graph, nodes: &[bool]) -> Result<Graph> {
+    graph.rebuild(|out, i, node, operands| match nodes[i] {
+        true => out.push(node.op.clone(), operands, node.scope).map(Some),
+        false => Ok(None),
     })
+}
+
+pub(super) fn prune(graph: &Graph) -> Result<Graph> {
+    keep(graph, &needed(graph))
 }

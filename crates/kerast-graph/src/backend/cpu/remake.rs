@@ -7,7 +7,8 @@
 use super::units::{Unit, UnitId, Units, is_window};
 use crate::error::Result;
 use crate::ir::graph::{Graph, ValueId};
-use crate::ir::op::{Cpu, Op};
+use crate::ir::op::Cpu;
+use crate::passes::prune;
 use kerast_kernels::map::Scalar;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -54,24 +55,10 @@ pub(super) fn remake(graph: &Graph, units: &Units) -> Result<Option<(Graph, Vec<
         Ok(Some(results))
     })?;
     copies.again.resize(better.nodes().len(), false);
-    prune(&better, &copies.again).map(Some)
-}
-
-/// Without what only the replaced values needed.
-fn prune(graph: &Graph, again: &[bool]) -> Result<(Graph, Vec<bool>)> {
-    let mut live = vec![false; graph.nodes().len()];
-    graph.results.iter().for_each(|&v| live[graph.node_of(v)] = true);
-    for (i, node) in graph.nodes().iter().enumerate().rev() {
-        live[i] |= matches!(node.op, Op::Parameter(_));
-        if live[i] {
-            node.operands.iter().for_each(|&v| live[graph.node_of(v)] = true);
-        }
-    }
-    let pruned = graph.rebuild(|out, i, node, operands| match live[i] {
-        true => out.push(node.op.clone(), operands, node.scope).map(Some),
-        false => Ok(None),
-    })?;
-    Ok((pruned, again.iter().zip(live).filter(|(_, live)| *live).map(|(again, _)| *again).collect()))
+    // What only the replaced values needed goes.
+    let needed = prune::needed(&better);
+    let again = copies.again.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(again, _)| *again).collect();
+    Ok(Some((prune::keep(&better, &needed)?, again)))
 }
 
 struct Search<'a> {
