@@ -441,10 +441,10 @@ fn simplify_masks_a_gradient_before_it_is_scattered_to_the_largest() {
         %3 = broadcast_in_dim(%2) {shape = [4], dims = []} : f32[4]
         %4 = compare(%0, %3) {direction = "LE"} : i1[4]
         %5 = select(%4, %3, %0) : f32[4]
-        %6 = reduce_window(%5) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_max"} : f32[2]
-        %7 = select_and_scatter(%5, %1) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[4]
-        %8 = select(%4, %3, %7) : f32[4]
-        return %6, %8
+        %6, %7 = arg_window(%5) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[2], ui8[2]
+        %8 = scatter_window(%7, %1) {dims = [2, 2, 1, 1, 0, 0], shape = [4]} : f32[4]
+        %9 = select(%4, %3, %8) : f32[4]
+        return %6, %9
         "#,
         r#"
         %0 = parameter() {index = 0, type = "f32[4]"} : f32[4]
@@ -453,13 +453,55 @@ fn simplify_masks_a_gradient_before_it_is_scattered_to_the_largest() {
         %3 = broadcast_in_dim(%2) {shape = [4], dims = []} : f32[4]
         %4 = compare(%0, %3) {direction = "LE"} : i1[4]
         %5 = select(%4, %3, %0) : f32[4]
-        %6 = reduce_window(%5) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_max"} : f32[2]
-        %7 = select_and_scatter(%5, %1) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[4]
-        %8 = broadcast_in_dim(%2) {shape = [2], dims = []} : f32[2]
-        %9 = compare(%6, %8) {direction = "LE"} : i1[2]
-        %10 = select(%9, %8, %1) : f32[2]
-        %11 = select_and_scatter(%5, %10) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[4]
-        return %6, %11
+        %6, %7 = arg_window(%5) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[2], ui8[2]
+        %8 = scatter_window(%7, %1) {dims = [2, 2, 1, 1, 0, 0], shape = [4]} : f32[4]
+        %9 = broadcast_in_dim(%2) {shape = [2], dims = []} : f32[2]
+        %10 = compare(%6, %9) {direction = "LE"} : i1[2]
+        %11 = select(%10, %9, %1) : f32[2]
+        %12 = scatter_window(%7, %11) {dims = [2, 2, 1, 1, 0, 0], shape = [4]} : f32[4]
+        return %6, %12
+        "#,
+    );
+}
+
+#[test]
+fn simplify_sums_what_is_scattered_to_windows_before_it_is() {
+    let text = |size: usize, low: usize, axes: &str, shape: &str, sum: &str| {
+        format!(
+            r#"
+        %0 = parameter() {{index = 0, type = "f32[4,3]"}} : f32[4,3]
+        %1 = parameter() {{index = 1, type = "f32[2,3]"}} : f32[2,3]
+        %2, %3 = arg_window(%0) {{dims = [{size}, 2, 1, 1, {low}, {low}, 1, 1, 1, 1, 0, 0], largest = "true"}} : f32[2,3], ui8[2,3]
+        %4 = scatter_window(%3, %1) {{dims = [{size}, 2, 1, 1, {low}, {low}, 1, 1, 1, 1, 0, 0], shape = [4, 3]}} : f32[4,3]
+        %5 = reduce_sum({sum}) {{axes = [{axes}]}} : f32{shape}
+        return %2, %5
+        "#
+        )
+    };
+    for (axes, shape) in [("0", "[3]"), ("0, 1", "[]")] {
+        check("simplify", &text(2, 0, axes, shape, "%4"), &text(2, 0, axes, shape, "%1"));
+    }
+    // Along the other axis the windows are not whole.
+    check("simplify", &text(2, 0, "1", "[4]", "%4"), &text(2, 0, "1", "[4]", "%4"));
+}
+
+#[test]
+fn absorb_searches_a_window_once() {
+    check(
+        "absorb",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[4]"} : f32[4]
+        %1 = reduce_window(%0) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_max"} : f32[2]
+        %2 = reduce_window(%0) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_min"} : f32[2]
+        %3, %4 = arg_window(%0) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[2], ui8[2]
+        return %1, %2, %4
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[4]"} : f32[4]
+        %1, %2 = arg_window(%0) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[2], ui8[2]
+        %3 = reduce_window(%0) {dims = [2, 2, 1, 1, 0, 0], kind = "reduce_min"} : f32[2]
+        %4, %5 = arg_window(%0) {dims = [2, 2, 1, 1, 0, 0], largest = "true"} : f32[2], ui8[2]
+        return %1, %3, %5
         "#,
     );
 }

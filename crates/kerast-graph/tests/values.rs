@@ -68,6 +68,64 @@ fn convolutions() {
     check(&got, &[1, 3, 3], &want);
 }
 
+/// Convolutions that reduce the windows of their results themselves give what they give with the result in memory, which is there where
+/// somebody wants to have it; so do the gradients.
+#[test]
+fn windows_behind_convolutions() {
+    let window = |size: usize, stride: usize, padding| WindowDim { size, stride, padding, ..WindowDim::default() };
+    let (pair, unit) = (window(2, 2, (0, 0)), WindowDim::default());
+    let cases = [
+        (true, vec![3, 28, 28, 1], vec![5, 5, 1, 20], 0, vec![unit, pair, pair, unit]),
+        (true, vec![5, 14, 13, 20], vec![5, 5, 20, 50], 0, vec![unit, pair, pair, unit]),
+        (true, vec![4, 15, 17, 32], vec![3, 3, 32, 24], 1, vec![unit, pair, pair, unit]),
+        (true, vec![1, 33, 32, 16], vec![3, 3, 16, 132], 1, vec![unit, pair, window(3, 1, (1, 1)), unit]),
+        (true, vec![2, 20, 20, 3], vec![3, 3, 3, 6], 1, vec![unit, pair, pair, unit]),
+        (true, vec![2, 20, 21, 3], vec![3, 3, 3, 17], 1, vec![unit, window(3, 4, (0, 0)), window(2, 3, (0, 1)), unit]),
+        (false, vec![2, 20, 21, 3], vec![3, 3, 3, 17], 1, vec![unit, window(3, 2, (0, 0)), window(3, 2, (0, 0)), unit]),
+        (true, vec![2, 20, 21, 3], vec![3, 3, 3, 17], 1, vec![unit, window(20, 20, (0, 0)), pair, unit]),
+        (true, vec![6, 50, 4], vec![3, 4, 19], 0, vec![unit, pair, unit]),
+        (true, vec![2, 6, 7, 40, 3], vec![2, 2, 2, 3, 9], 0, vec![unit, unit, pair, pair, unit]),
+        (false, vec![2, 6, 7, 40, 3], vec![2, 2, 2, 3, 9], 0, vec![unit, pair, pair, pair, unit]),
+    ];
+    for (alone, x, w, pad, windows) in cases {
+        let (features, rank) = (w[w.len() - 1], w.len() - 2);
+        let operands = [floats(&x, 1), floats(&w, 2), floats(&[features], 3)];
+        for (kind, rectify) in [(ReduceKind::Max, true), (ReduceKind::Max, false), (ReduceKind::Sum, false)] {
+            let all = |kept: bool, threads: usize| {
+                let trace = Trace::new();
+                let v: Vec<Var> = operands.iter().map(|t| trace.parameter(Type::new(t.dtype(), t.shape()))).collect();
+                let dims = vec![ConvDim { padding: (pad, pad), ..ConvDim::default() }; rank];
+                let how = Convolution { dims, ..Convolution::channels_last(rank) };
+                let raw = v[0].convolution(&v[1], how);
+                let biased = &raw + &v[2].broadcast_in_dim(raw.shape(), &[rank + 1]);
+                let zeros = raw.full_like(0.0);
+                let y = if rectify { biased.less_equal(&zeros).select(&zeros, &biased) } else { biased };
+                let z = y.reduce_window(kind, &windows);
+                let loss = (&z * &z).reduce_sum(&(0..rank + 2).collect::<Vec<_>>());
+                let mut results = vec![z];
+                results.extend(kerast_graph::autodiff::grad(&loss, &v));
+                results.extend(kept.then_some(y));
+                let graph = trace.finish(&results).expect("valid");
+                let program = compile(&graph, &[]).expect("compiles");
+                // The gradient of sums is made of sums of windows too.
+                let others = usize::from(kind == ReduceKind::Sum);
+                let count = program.dump().matches(" = Window").count();
+                assert_eq!(count, others + usize::from(kept || !alone), "{x:?} {w:?} {windows:?}");
+                let mut run = program.run(pool(threads)).expect("fits");
+                for (i, t) in operands.iter().enumerate() {
+                    run.set(i, t).expect("fits");
+                }
+                run.run();
+                (0..4).map(|i| run.result(i).expect("ran").to_f64_vec()).collect::<Vec<_>>()
+            };
+            let want = all(true, 1);
+            for threads in [1, 2, 3] {
+                assert_eq!(all(false, threads), want, "{x:?} {w:?} {windows:?} {kind:?} {rectify}, {threads} threads");
+            }
+        }
+    }
+}
+
 #[test]
 fn windows() {
     let dim = |size, stride, padding, base_dilation, window_dilation| WindowDim {

@@ -12,6 +12,8 @@ pub struct Chain {
     inputs: Vec<Option<usize>>,
     /// An output of the chain whose memory can hold the raw result until the chain overwrites it.
     host: Option<usize>,
+    /// The only output goes no further than the kernel, which has memory for blocks of it.
+    within: bool,
     /// The input that the only output equals where the raw result is 0.
     keeps: Option<usize>,
 }
@@ -38,13 +40,19 @@ impl Chain {
         // An output that may lie on an input cannot hold the raw result first: it would overwrite what the chain still reads.
         let in_place = (0..inputs.len()).any(|i| inputs[i].is_some() && (0..map.outputs()).any(|o| map.in_place(i, o)));
         let host = if in_place { None } else { map.host() };
-        Chain { map, inputs, host, keeps: None }
+        Chain { map, inputs, host, within: false, keeps: None }
     }
 
     /// The same chain, known to leave input `input` of the step as it is where the raw result is 0 and all numbers are finite: if the only
     /// output lies on that input, such elements need not be computed.
     pub fn keeping(self, input: Option<usize>) -> Chain {
         Chain { keeps: input.filter(|_| self.map.outputs() == 1), ..self }
+    }
+
+    /// The same chain for a kernel that does more with its only output.
+    pub fn within(self) -> Chain {
+        assert!(self.map.outputs() == 1 && self.map.host() == Some(0), "one f32 output is handed on");
+        Chain { within: true, keeps: None, host: Some(0), ..self }
     }
 
     /// Whether output `output` may lie on input `input` of the step.
@@ -69,7 +77,9 @@ impl Chain {
     pub fn bind(&self, io: &mut Io<'_>) -> Bound<'_> {
         let mut inputs = [std::ptr::null_mut(); 64];
         let mut outputs = [std::ptr::null_mut(); 64];
-        (0..self.map.outputs()).for_each(|o| outputs[o] = io.output_ptr(o));
+        if !self.within {
+            (0..self.map.outputs()).for_each(|o| outputs[o] = io.output_ptr(o));
+        }
         let raw = match self.host {
             Some(o) => outputs[o],
             None => io.scratch_ptr(),
@@ -93,11 +103,27 @@ impl Bound<'_> {
     /// # Safety
     /// These elements of the raw result are complete, and no other thread works on them.
     pub unsafe fn apply_to(&self, raw: *mut f32, ranges: impl IntoIterator<Item = Range<usize>>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.run(&self.inputs_at(raw), ranges) }
+    }
+
+    /// Applies a chain [`Chain::within`] a kernel to a stretch of elements where they lie, counted from `raw`.
+    ///
+    /// # Safety
+    /// As for [`Bound::apply_to`].
+    pub unsafe fn apply_within(&self, raw: *mut f32, range: Range<usize>) {
+        let inputs = self.inputs_at(raw);
+        let inputs = &inputs[..self.chain.inputs.len()];
+        // SAFETY: the caller's promise.
+        unsafe { self.chain.map.run_ranges(inputs, &[raw.cast()], std::iter::once(range)) }
+    }
+
+    /// The inputs with the raw result at `raw`.
+    fn inputs_at(&self, raw: *mut f32) -> [*mut u8; 64] {
         let mut inputs = self.inputs;
         let own = inputs.iter_mut().zip(&self.chain.inputs).filter(|(_, input)| input.is_none());
         own.for_each(|(place, _)| *place = raw.cast());
-        // SAFETY: the caller's promise.
-        unsafe { self.run(&inputs, ranges) }
+        inputs
     }
 
     /// Applies the chain to a block of the raw result, which has rows of `width` elements.

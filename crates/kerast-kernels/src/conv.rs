@@ -9,6 +9,7 @@
 mod cut;
 mod depthwise;
 mod element;
+mod finish;
 mod forward;
 mod problem;
 mod strip;
@@ -25,7 +26,9 @@ use crate::gemm::micro::Kernels;
 use crate::isa::{Isa, isa};
 use crate::machine::{Io, Kernel, Packing};
 use crate::pool::Pool;
+use crate::window::Window;
 use crate::with_element;
+use finish::Finish;
 use std::ops::Range;
 
 /// Strides in elements of a data operand: input or output.
@@ -238,16 +241,19 @@ pub unsafe fn conv_f32_on(
     epilogue: Option<Epilogue<'_>>,
 ) {
     // SAFETY: passed on.
-    unsafe { problem::solve(Kernels::of(isa), c, problem::Operands { x, w, y, packed: false }, pool, epilogue) }
+    let finish = epilogue.map_or(Finish::Nothing, Finish::Report);
+    // SAFETY: passed on.
+    unsafe { problem::solve(Kernels::of(isa), c, problem::Operands { x, w, y, packed: false }, pool, finish) }
 }
 
 /// The machine's convolution: inputs x and weights, output y, with an element-wise chain behind it if wished (f32, y
-/// channels-last without gaps).
+/// channels-last without gaps), and behind that a reduction of windows, of which alone the result is then the output.
 #[derive(Debug)]
 pub struct ConvKernel {
     dtype: DType,
     conv: Conv,
     chain: Option<Chain>,
+    window: Option<Window>,
     /// The weights come as [`Kernel::prepack`] made them, this many elements long.
     packed: Option<usize>,
 }
@@ -255,7 +261,7 @@ pub struct ConvKernel {
 impl ConvKernel {
     /// The convolution of operands of one element type.
     pub fn new(dtype: DType, conv: Conv) -> ConvKernel {
-        ConvKernel { dtype, conv, chain: None, packed: None }
+        ConvKernel { dtype, conv, chain: None, window: None, packed: None }
     }
 
     /// The f32 convolution with the chain applied to every run of output positions that is complete.
@@ -268,15 +274,53 @@ impl ConvKernel {
         let epilogue = |rows: Range<usize>, columns: Range<usize>| unsafe { bound.apply(channels, rows, columns) };
         // SAFETY: the lengths were checked; the chain's memory for the raw result is as long as y and overlaps no
         // input.
-        unsafe { self.solve(x.as_ptr(), w.as_ptr(), bound.raw, pool, Some(&epilogue)) }
+        unsafe { self.solve(x.as_ptr(), w.as_ptr(), bound.raw, pool, Finish::Report(&epilogue)) }
+    }
+
+    /// The f32 convolution, the chain and the reduction, block by block of what is never there as a whole.
+    fn run_reduced(&self, window: &Window, io: &mut Io<'_>, pool: &Pool) {
+        let (x, w) = (io.input::<f32>(0), io.input::<f32>(1));
+        self.check(x.len(), w.len(), usize::MAX);
+        let bound = self.chain.as_ref().map(|chain| chain.bind(io));
+        let outputs = Outputs {
+            at: std::array::from_fn(|i| if i < window.outputs() { io.output_ptr(i) } else { std::ptr::null_mut() }),
+        };
+        let (channels, row) = (self.conv.out_channels, self.row());
+        let done = |y: *mut f32, pixels: Range<usize>, part: Range<usize>| {
+            // SAFETY: this block of whole rows is complete and reported once; the window was asked.
+            unsafe {
+                if let Some(bound) = &bound {
+                    match part.len() == channels {
+                        true => bound.apply_within(y, pixels.start * channels..pixels.end * channels),
+                        false => pixels
+                            .clone()
+                            .for_each(|p| bound.apply_within(y, p * channels + part.start..p * channels + part.end)),
+                    }
+                }
+                window.rows_of(y, outputs.get(), pixels.start / row..pixels.end / row, part);
+            }
+        };
+        let rows = self.apart(window).expect("asked before");
+        // SAFETY: the lengths were checked; blocks are written nowhere else.
+        unsafe { self.solve(x.as_ptr(), w.as_ptr(), std::ptr::null_mut(), pool, Finish::Forget { rows, done: &done }) }
+    }
+
+    /// Output positions of a row.
+    fn row(&self) -> usize {
+        self.conv.spatial.last().map_or(1, |d| d.output)
+    }
+
+    /// Rows of output that must be there together for the windows.
+    fn apart(&self, window: &Window) -> Option<usize> {
+        window.apart([self.conv.pixels() / self.row().max(1), self.row(), self.conv.out_channels])
     }
 
     /// # Safety
     /// As for [`conv_f32`].
-    unsafe fn solve(&self, x: *const f32, w: *const f32, y: *mut f32, pool: &Pool, epilogue: Option<Epilogue<'_>>) {
+    unsafe fn solve(&self, x: *const f32, w: *const f32, y: *mut f32, pool: &Pool, finish: Finish<'_>) {
         let operands = problem::Operands { x, w, y, packed: self.packed.is_some() };
         // SAFETY: passed on.
-        unsafe { problem::solve(Kernels::of(isa()), &self.conv, operands, pool, epilogue) }
+        unsafe { problem::solve(Kernels::of(isa()), &self.conv, operands, pool, finish) }
     }
 
     fn check(&self, x: usize, w: usize, y: usize) {
@@ -307,6 +351,17 @@ impl Kernel for ConvKernel {
         self
     }
 
+    fn takes(&self, window: &Window) -> bool {
+        let rows = self.apart(window).filter(|_| self.fuses());
+        rows.is_some_and(|rows| problem::keeps(Kernels::of(isa()), &self.conv, rows))
+    }
+
+    fn reduce(mut self: Box<Self>, window: Window) -> Box<dyn Kernel> {
+        self.chain = self.chain.map(Chain::within);
+        self.window = Some(window);
+        self
+    }
+
     fn prepack(&mut self, input: usize) -> Option<Packing> {
         if input != 1 || self.dtype != DType::F32 || self.packed.is_some() {
             return None;
@@ -332,15 +387,17 @@ impl Kernel for ConvKernel {
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
-        if let Some(chain) = &self.chain {
-            return self.run_chained(chain, io, pool);
+        match (&self.window, &self.chain) {
+            (Some(window), _) => return self.run_reduced(window, io, pool),
+            (None, Some(chain)) => return self.run_chained(chain, io, pool),
+            (None, None) => {}
         }
         with_element!(self.dtype, T => {
             let (x, w, y) = (io.input::<T>(0), io.input::<T>(1), io.output::<T>(0));
             self.check(x.len(), w.len(), y.len());
             if self.dtype == DType::F32 {
                 // SAFETY: the lengths were checked; `Io` hands out operands that do not overlap.
-                unsafe { self.solve(x.as_ptr().cast(), w.as_ptr().cast(), y.as_mut_ptr().cast(), pool, None) }
+                unsafe { self.solve(x.as_ptr().cast(), w.as_ptr().cast(), y.as_mut_ptr().cast(), pool, Finish::Nothing) }
             } else {
                 // SAFETY: as above.
                 unsafe { conv_element(&self.conv, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), pool) }
@@ -350,5 +407,19 @@ impl Kernel for ConvKernel {
 
     fn flops(&self) -> f64 {
         self.conv.flops() + self.chain.as_ref().map_or(0.0, Chain::flops)
+    }
+}
+
+/// The outputs of a reduction.
+struct Outputs {
+    at: [*mut u8; 2],
+}
+
+// SAFETY: tasks write different rows and lanes.
+unsafe impl Sync for Outputs {}
+
+impl Outputs {
+    fn get(&self) -> &[*mut u8] {
+        &self.at
     }
 }

@@ -7,6 +7,7 @@ use crate::buffer::{ALIGN, Buffer};
 use crate::chain::Chain;
 use crate::dtype::Element;
 use crate::pool::Pool;
+use crate::window::Window;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,19 @@ pub trait Kernel: Send + Sync + fmt::Debug {
     /// Whether this kernel can apply an element-wise chain to its only result, block by block while it is in cache.
     fn fuses(&self) -> bool {
         false
+    }
+    /// This kernel as a reduction of windows, if it is one: others can do that with blocks of their results.
+    fn as_window(&self) -> Option<&Window> {
+        None
+    }
+    /// Whether this kernel can reduce the windows of its only result, or of what a chain makes of it, and keep only that.
+    fn takes(&self, window: &Window) -> bool {
+        let _ = window;
+        false
+    }
+    /// This kernel with such a reduction behind it. Only called when [`Kernel::takes`] it.
+    fn reduce(self: Box<Self>, window: Window) -> Box<dyn Kernel> {
+        unreachable!("{} reduces no windows: {window:?}", self.name())
     }
     /// This kernel with a chain behind it. Only called when [`Kernel::fuses`].
     fn fuse(self: Box<Self>, chain: Chain) -> Box<dyn Kernel> {

@@ -1,6 +1,6 @@
 //! Memory that a thread keeps from call to call for packed panels and strips: it grows, it is never given back.
 
-use crate::buffer::Buffer;
+use crate::buffer::{ALIGN, Buffer};
 use std::cell::Cell;
 use std::thread::LocalKey;
 
@@ -19,6 +19,8 @@ thread_local! {
     pub(crate) static HALVES: Slot = const { Cell::new(None) };
     /// Rows of a window reduced to one.
     pub(crate) static ROW: Slot = const { Cell::new(None) };
+    /// Blocks of a result that is never there as a whole.
+    pub(crate) static KEPT: Slot = const { Cell::new(None) };
     /// A vector made contiguous.
     pub(crate) static VECTOR: Slot = const { Cell::new(None) };
 }
@@ -30,7 +32,7 @@ pub(crate) type Slot = Cell<Option<Buffer>>;
 /// memory of its own.
 pub(crate) fn with_scratch<R>(slot: &'static LocalKey<Slot>, count: usize, f: impl FnOnce(*mut f32) -> R) -> R {
     if count == 0 {
-        return f(std::ptr::NonNull::dangling().as_ptr());
+        return f(std::ptr::without_provenance_mut(ALIGN));
     }
     let bytes = count * size_of::<f32>();
     let buffer = match slot.take() {

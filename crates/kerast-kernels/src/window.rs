@@ -1,15 +1,30 @@
 //! Reductions over windows, and the gradient of the largest (or smallest) of a window.
 //!
+//! A window's element is known by its number: its place in the window, padding and gaps counted.
+//!
 //! Axes with nothing but windows of one element are walked as a whole: those in front are images, those behind are lanes of
 //! vectors. So `[batch, height, width, channels]` and `[batch, channels, height, width]` take the same way.
 
+mod choose;
 mod reduce;
-mod select;
+mod scatter;
 
 pub use reduce::Window;
-pub use select::SelectAndScatter;
+pub use scatter::ScatterWindow;
 
+use crate::dtype::DType;
 use std::ops::Range;
+
+/// Lanes that are worked on at a time.
+const LANES: usize = 16;
+/// The number of no element: of windows on padding alone.
+const NONE: u32 = u32::MAX;
+
+/// The type of the numbers of a window's elements: the largest number stands for none.
+pub fn number_type(axes: &[WindowAxis]) -> DType {
+    let elements: usize = axes.iter().map(|a| a.size).product();
+    if elements <= u8::MAX as usize { DType::U8 } else { DType::U32 }
+}
 
 /// One axis of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +66,20 @@ impl WindowAxis {
     }
 }
 
-/// The elements of the operand under the window at one place: `count` of them from `first` on.
+/// The elements of the operand under the window at one place: `count` of them from `first` on, the first one known in the window as
+/// `number`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Taps {
     first: usize,
     count: usize,
+    number: u32,
+}
+
+/// One element, or row of elements, under a window: its offset in the operand and its number in the window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Tap {
+    at: usize,
+    number: u32,
 }
 
 /// One axis with its windows looked up.
@@ -64,8 +88,9 @@ struct Axis {
     window: WindowAxis,
     /// For every place.
     taps: Vec<Taps>,
-    /// From one tap to the next.
+    /// From one tap to the next: in the operand, in the window.
     step: usize,
+    turn: u32,
     /// Strides in elements of operand and result.
     from: usize,
     to: usize,
@@ -80,17 +105,18 @@ impl Axis {
         let place = |o: usize| {
             let at = |k: usize| (o * w.stride + k * w.dilation) as i64 - w.low;
             let Some(k) = (0..turn.min(w.size)).find(|&k| at(k) % w.base_dilation as i64 == 0) else {
-                return Taps { first: 0, count: 0 };
+                return Taps { first: 0, count: 0, number: 0 };
             };
             let first = at(k) / w.base_dilation as i64;
             let all = (w.size - 1 - k) / turn + 1;
             let skipped = ((-first).max(0) as usize).div_ceil(step);
             let first = first + (skipped * step) as i64;
             let room = (w.input as i64 - first).max(0) as usize;
-            Taps { first: first as usize, count: all.saturating_sub(skipped).min(room.div_ceil(step)) }
+            let count = all.saturating_sub(skipped).min(room.div_ceil(step));
+            Taps { first: first as usize, count, number: (k + skipped * turn) as u32 }
         };
         let taps = (0..w.output()).map(place).collect();
-        Axis { window, taps, step, from, to }
+        Axis { window, taps, step, turn: turn as u32, from, to }
     }
 }
 
@@ -152,11 +178,16 @@ impl Plan {
         self.images * self.image_out
     }
 
-    /// The rows of the operand under row `row` of the result: their offsets in the image go into `from`, in order. Returns the
-    /// offset of the result's row.
-    fn row(&self, row: usize, from: &mut Vec<usize>) -> usize {
+    /// Few lanes, of an operand without gaps: many places are worked on at a time.
+    fn is_narrow(&self) -> bool {
+        self.lanes < LANES && self.last.window.base_dilation == 1
+    }
+
+    /// The rows of the operand under row `row` of image `image` of the result go into `from`, in order. Returns the offset of the
+    /// result's row.
+    fn row(&self, image: usize, row: usize, from: &mut Vec<Tap>) -> usize {
         from.clear();
-        from.push(0);
+        from.push(Tap { at: image * self.image_in, number: 0 });
         let (mut to, mut inner) = (0, self.rows);
         for a in &self.outer {
             inner /= a.taps.len();
@@ -166,11 +197,14 @@ impl Plan {
             let before = from.len();
             for k in 0..before {
                 let base = from[k];
-                from.extend((0..t.count).map(|j| base + (t.first + j * a.step) * a.from));
+                from.extend((0..t.count).map(|j| Tap {
+                    at: base.at + (t.first + j * a.step) * a.from,
+                    number: base.number * a.window.size as u32 + t.number + j as u32 * a.turn,
+                }));
             }
             from.drain(..before);
         }
-        to
+        image * self.image_out + to
     }
 
     /// Cuts the last windowed axis so that neither the places nor the elements of a block are more than `most` (with lanes).

@@ -1,6 +1,7 @@
 //! Every op: one file per op or tight family, and one line in the registry below.
 
 mod arg_reduce;
+mod arg_window;
 mod binary;
 mod broadcast_in_dim;
 mod compare;
@@ -35,6 +36,7 @@ mod unary;
 mod while_loop;
 
 pub use arg_reduce::ArgReduce;
+pub use arg_window::{ArgWindow, ScatterWindow};
 pub use binary::Binary;
 pub use broadcast_in_dim::BroadcastInDim;
 pub use compare::Compare;
@@ -54,7 +56,7 @@ pub use moments::Moments;
 pub use pad::Pad;
 pub use random_bits::RandomBits;
 pub use reduce::{Reduce, ReduceKind};
-pub use reduce_window::{ReduceWindow, SelectAndScatter, WindowDim};
+pub use reduce_window::{ReduceWindow, WindowDim};
 pub use reshape::Reshape;
 pub use reverse::Reverse;
 pub use scan::Scan;
@@ -132,8 +134,10 @@ ops! {
     Convolution(Convolution),
     /// Reductions over windows.
     ReduceWindow(ReduceWindow),
-    /// The gradient of window maxima.
-    SelectAndScatter(SelectAndScatter),
+    /// The largest or smallest of every window, and its number there.
+    ArgWindow(ArgWindow),
+    /// Elements sent to the chosen ones of their windows.
+    ScatterWindow(ScatterWindow),
     /// Windows at places named by indices.
     Gather(Gather),
     /// Windows combined with updates at places named by indices.

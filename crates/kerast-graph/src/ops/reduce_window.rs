@@ -1,7 +1,7 @@
-//! Reductions over windows, and the op that sends cotangents back to the largest element of each.
+//! Reductions over windows.
 //!
 //! `dx` of a window sum spreads `dy` over the windows: padded by the strides and summed over reversed windows. `dx` of a maximum goes
-//! to the first largest element (`select_and_scatter`); of a product it goes through the windows' elements laid side by side.
+//! to the first largest element (`arg_window`, `scatter_window`); of a product it goes through the windows' elements laid side by side.
 
 use crate::autodiff::{self, Vjp};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use kerast_kernels::dtype::DType;
 use kerast_kernels::window::{self, WindowAxis};
 
 /// One axis of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WindowDim {
     /// Length.
     pub size: usize,
@@ -35,7 +35,7 @@ impl Default for WindowDim {
     }
 }
 
-fn axes(dims: &[WindowDim], x: &[usize]) -> Vec<WindowAxis> {
+pub(super) fn axes(dims: &[WindowDim], x: &[usize]) -> Vec<WindowAxis> {
     dims.iter()
         .zip(x)
         .map(|(d, &input)| WindowAxis {
@@ -50,7 +50,7 @@ fn axes(dims: &[WindowDim], x: &[usize]) -> Vec<WindowAxis> {
         .collect()
 }
 
-fn outputs(name: &str, dims: &[WindowDim], x: &Type) -> Result<Vec<usize>> {
+pub(super) fn outputs(name: &str, dims: &[WindowDim], x: &Type) -> Result<Vec<usize>> {
     let sane = dims.len() == x.rank()
         && dims.iter().all(|d| d.size > 0 && d.stride > 0 && d.base_dilation > 0 && d.window_dilation > 0)
         && moderate(numbers(dims));
@@ -69,11 +69,11 @@ fn numbers(dims: &[WindowDim]) -> Vec<i64> {
     dims.iter().flat_map(dim).collect()
 }
 
-fn write(dims: &[WindowDim]) -> Attributes {
+pub(super) fn write(dims: &[WindowDim]) -> Attributes {
     Attributes::none().with("dims", &numbers(dims))
 }
 
-fn read(a: &Attributes) -> Result<Vec<WindowDim>> {
+pub(super) fn read(a: &Attributes) -> Result<Vec<WindowDim>> {
     let size = |v: i64| usize::try_from(v).map_err(|_| shape_error("window", "a negative size"));
     let flat = a.ints("dims")?;
     if flat.len() % 6 != 0 {
@@ -119,7 +119,8 @@ impl OpRule for ReduceWindow {
             ReduceKind::Sum => vec![Some(spread(&self.dims, x.shape(), &dy))],
             ReduceKind::Max | ReduceKind::Min => {
                 let largest = self.kind == ReduceKind::Max;
-                vec![Some(x.apply(SelectAndScatter { largest, dims: self.dims.clone() }, &[&dy]))]
+                let (_, numbers) = x.arg_window(largest, &self.dims);
+                vec![Some(numbers.scatter_window(&dy, &self.dims, x.shape()))]
             }
             _ => {
                 let product = taps(&self.dims, x, 1.0, dy.shape()).reduce_product(&[0]);
@@ -161,13 +162,13 @@ impl OpRule for ReduceWindow {
     }
 }
 
-fn sample_operand() -> Tensor {
+pub(super) fn sample_operand() -> Tensor {
     // Spaced by more than finite differences move, near enough to 1 for products.
     let values: Vec<f32> = (0..60).map(|i| ((i * 37) % 61) as f32 * 0.04 - 1.2).collect();
     Tensor::new(&[1, 5, 6, 2], &values).expect("60 values")
 }
 
-fn sample_windows() -> Vec<Vec<WindowDim>> {
+pub(super) fn sample_windows() -> Vec<Vec<WindowDim>> {
     let unit = WindowDim::default();
     let w = |size, stride, padding| WindowDim { size, stride, padding, ..unit };
     let dilated = |window_dilation, dim| WindowDim { window_dilation, ..dim };
@@ -212,7 +213,7 @@ fn spread(dims: &[WindowDim], x: &[usize], dy: &Var) -> Var {
 }
 
 /// The elements of all windows, along a new first axis in the order of the window; `outside` where there is none.
-fn taps(dims: &[WindowDim], x: &Var, outside: f64, places: &[usize]) -> Var {
+pub(super) fn taps(dims: &[WindowDim], x: &Var, outside: f64, places: &[usize]) -> Var {
     let low: Vec<i64> = dims.iter().map(|d| d.padding.0).collect();
     // Room for the last window, whatever the padding leaves over.
     let reach = |i: usize| {
@@ -237,75 +238,6 @@ fn taps(dims: &[WindowDim], x: &Var, outside: f64, places: &[usize]) -> Var {
     };
     let all: Vec<Var> = (0..count).map(tap).collect();
     Var::concatenate(&all.iter().collect::<Vec<_>>(), 0)
-}
-
-/// Each element of the second operand is added where the first operand's window has its first largest (or smallest) element.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SelectAndScatter {
-    /// The largest, else the smallest.
-    pub largest: bool,
-    /// The window, axis by axis.
-    pub dims: Vec<WindowDim>,
-}
-
-impl OpRule for SelectAndScatter {
-    fn name(&self) -> &'static str {
-        "select_and_scatter"
-    }
-
-    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>> {
-        let [x, source] = x else { return Err(shape_error(self.name(), "takes an operand and a source")) };
-        let want = Type::new(x.dtype, outputs(self.name(), &self.dims, x)?);
-        match **source == want {
-            true => Ok(vec![(*x).clone()]),
-            false => {
-                Err(shape_error(self.name(), "the source has one element per window").expected(want).received(source))
-            }
-        }
-    }
-
-    /// Linear in the source: its cotangent is `dy` where each window chose. The choice itself does not vary.
-    fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
-        let (x, source, dy) = (cx.x(0), cx.x(1), cx.dy(0));
-        let dsource = || {
-            let outside = if self.largest { f64::NEG_INFINITY } else { f64::INFINITY };
-            let elements = taps(&self.dims, x, outside, source.shape());
-            let chosen = if self.largest { elements.arg_max(0) } else { elements.arg_min(0) };
-            let cotangents = taps(&self.dims, &dy, 0.0, source.shape());
-            cotangents.take_along_axis(&chosen.expand_dims(0), 0).reshape(source.shape())
-        };
-        vec![None, cx.want(1, dsource)]
-    }
-
-    fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {
-        let x = operands[0];
-        Cpu::Kernel(Box::new(window::SelectAndScatter::new(x.dtype, self.largest, &axes(&self.dims, &x.shape))))
-    }
-
-    fn attributes(&self) -> Attributes {
-        write(&self.dims).with("largest", self.largest)
-    }
-
-    fn parse(name: &str, a: &Attributes) -> Result<Option<Self>> {
-        if name != "select_and_scatter" {
-            return Ok(None);
-        }
-        Ok(Some(SelectAndScatter { largest: a.flag("largest")?, dims: read(a)? }))
-    }
-
-    fn samples() -> Vec<Sample> {
-        let x = sample_operand();
-        let ty = Type::new(x.dtype(), x.shape());
-        let one = |dims: Vec<WindowDim>| {
-            let shape = outputs("sample", &dims, &ty).expect("valid");
-            let n: usize = shape.iter().product();
-            let source = Tensor::new(&shape, &(0..n).map(|i| i as f32 + 1.0).collect::<Vec<_>>()).expect("n values");
-            let op = |largest: bool| SelectAndScatter { largest, dims: dims.clone() };
-            let operands = vec![x.clone(), source];
-            [Sample::new(op(true), operands.clone()), Sample::new(op(false), operands)]
-        };
-        sample_windows().into_iter().flat_map(one).collect()
-    }
 }
 
 impl Var {

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
 use crate::ops::{
-    Binary, BinaryKind, BroadcastInDim, ConvDim, Convolution, Pad, ReduceKind, ReduceWindow, WindowDim, free,
+    ArgWindow, Binary, BinaryKind, BroadcastInDim, ConvDim, Convolution, Pad, ReduceKind, ReduceWindow, WindowDim, free,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// `product + offset`, where nobody else reads the product.
 #[derive(Clone, Copy)]
@@ -24,6 +24,7 @@ pub(super) fn absorb(graph: &Graph) -> Result<Graph> {
     let mut readers = vec![0; graph.num_values()];
     let operands = graph.nodes().iter().flat_map(|n| &n.operands);
     operands.chain(&graph.results).for_each(|v| readers[v.index()] += 1);
+    let chosen: HashSet<(ValueId, &[WindowDim], bool)> = graph.nodes().iter().filter_map(choice).collect();
     let mut known: HashMap<ValueId, Affine> = HashMap::new();
     graph.rebuild(|out, _, node, x| {
         let alone = node.result_range().len() == 1 && readers[node.result_range().start] == 1;
@@ -33,7 +34,17 @@ pub(super) fn absorb(graph: &Graph) -> Result<Graph> {
                 let made = padded(out, node, c, x)?;
                 Some((made, (alone && constant(1)).then_some(Affine { product: made, offset: None })))
             }
-            Op::ReduceWindow(w) => padded_window(out, node, w, x)?.map(|made| (made, None)),
+            Op::ReduceWindow(w) => {
+                let largest = w.kind == ReduceKind::Max;
+                let made = match chosen.contains(&(node.operands[0], &w.dims[..], largest)) {
+                    true if largest || w.kind == ReduceKind::Min => {
+                        let op = ArgWindow { largest, dims: w.dims.clone() };
+                        Some(out.push(op.into(), x, node.scope)?[0])
+                    }
+                    _ => padded_window(out, node, w, x)?,
+                };
+                made.map(|made| (made, None))
+            }
             Op::DotGeneral(d) if alone && constant(1) && d.lhs_batch.is_empty() => {
                 let made = out.push(node.op.clone(), x, node.scope)?[0];
                 Some((made, Some(Affine { product: made, offset: None })))
@@ -89,6 +100,17 @@ fn padded(out: &mut Graph, node: &Node, c: &Convolution, x: &[ValueId]) -> Resul
     Ok(out.push(Convolution { dims, ..c.clone() }.into(), &[b.inside, x[1]], node.scope)?[0])
 }
 
+/// The windows in which somebody looks for the number of the largest (or smallest) element: they are searched once.
+fn choice(node: &Node) -> Option<(ValueId, &[WindowDim], bool)> {
+    let Op::ArgWindow(w) = &node.op else { return None };
+    Some((node.operands[0], &w.dims[..], w.largest))
+}
+
+/// Whether every window along this axis meets an element, if there is any.
+pub(super) fn meets(d: &WindowDim) -> bool {
+    d.base_dilation == 1 && d.window_dilation == 1 && d.padding.0.max(d.padding.1) < d.size as i64
+}
+
 /// The sums of windows of pad(x, 0) are those of x with that padding. So are the largest elements where none of x is below 0 and every
 /// window meets one of them.
 fn padded_window(out: &mut Graph, node: &Node, w: &ReduceWindow, x: &[ValueId]) -> Result<Option<ValueId>> {
@@ -98,7 +120,6 @@ fn padded_window(out: &mut Graph, node: &Node, w: &ReduceWindow, x: &[ValueId]) 
         WindowDim { padding, ..*d }
     };
     let dims: Vec<WindowDim> = w.dims.iter().enumerate().map(joined).collect();
-    let meets = |d: &WindowDim| d.window_dilation == 1 && d.padding.0.max(d.padding.1) < d.size as i64;
     let same = match w.kind {
         ReduceKind::Sum => true,
         ReduceKind::Max => !out.ty(b.inside).is_empty() && dims.iter().all(meets) && rectified(out, b.inside).is_some(),

@@ -1,12 +1,13 @@
-//! Local algebra. Each rule stands with its formula; none trades an operation for a worse one, none reorders sums.
+//! Local algebra. Each rule stands with its formula; none trades an operation for a worse one, none reorders sums but by leaving out zeros.
 
+use super::absorb::meets;
 use super::legalize;
 use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
 use crate::ops::{
-    Binary, BinaryKind, BroadcastInDim, Combine, Compare, CompareKind, Concatenate, Pad, ReduceKind, ReduceWindow,
-    Reshape, Scatter, SegmentSum, Select, SelectAndScatter, Transpose,
+    ArgWindow, Binary, BinaryKind, BroadcastInDim, Combine, Compare, CompareKind, Concatenate, Pad, Reduce, ReduceKind,
+    Reshape, Scatter, SegmentSum, Select, Transpose, WindowDim,
 };
 use kerast_kernels::dtype::DType;
 
@@ -76,6 +77,7 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
         Op::BroadcastInDim(b) => broadcast(out, node, b, x[0])?,
         // a reduction over nothing = a
         Op::Reduce(r) if r.axes.is_empty() => Some(x[0]),
+        Op::Reduce(r) if r.kind == ReduceKind::Sum => summed_scatter(out, node, r, x[0])?,
         Op::Select(_) if x[1] == x[2] => Some(x[1]),
         Op::Select(_) => rectified_scatter(out, node, x)?,
         Op::Scatter(s) => summed_rows(out, node, s, x)?,
@@ -128,28 +130,58 @@ fn arithmetic(out: &Graph, kind: BinaryKind, x: &[ValueId]) -> Option<ValueId> {
     }
 }
 
-/// With y = a ≤ 0 ? 0 : a and p its largest per window: a ≤ 0 ? 0 : scatter(y, g) = scatter(y, p ≤ 0 ? 0 : g), since g goes to where y is
+/// The largest elements of windows and the source, of a `scatter_window` that sends the source to them; the windows are those of y.
+struct Sent {
+    windows: ArgWindow,
+    y: ValueId,
+    largest: ValueId,
+    source: ValueId,
+}
+
+impl Sent {
+    fn of(out: &Graph, v: ValueId) -> Option<Sent> {
+        let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
+        let (Op::ScatterWindow(scatter), [numbers, source]) = (&made_by(v).op, &made_by(v).operands[..]) else {
+            return None;
+        };
+        let Op::ArgWindow(windows) = &made_by(*numbers).op else { return None };
+        let y = made_by(*numbers).operands[0];
+        let same = windows.dims == scatter.dims && out.ty(y).shape == scatter.shape;
+        let largest = made_by(*numbers).results().next()?;
+        same.then(|| Sent { windows: windows.clone(), y, largest, source: *source })
+    }
+}
+
+/// With y = a ≤ 0 ? 0 : a and p its largest per window: a ≤ 0 ? 0 : scatter(g) = scatter(p ≤ 0 ? 0 : g), since g goes to where y is
 /// p: the gradient of a rectifier below the largest of windows, on as many elements as there are windows. (Where a window holds a NaN, so
 /// does p, and the gradient of one of its other elements may differ.)
 fn rectified_scatter(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
     let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
-    let Op::SelectAndScatter(scatter @ SelectAndScatter { largest: true, dims }) = &made_by(x[2]).op else {
-        return Ok(None);
-    };
-    let [y, g] = made_by(x[2]).operands[..] else { return Ok(None) };
-    let same = rectified(out, y) == Some(x[0]) && constant(out, x[1]) == Some(0.0);
-    let largest = Op::ReduceWindow(ReduceWindow { kind: ReduceKind::Max, dims: dims.clone() });
-    let pooled = out.nodes().iter().find(|n| n.op == largest && n.operands == [y]).and_then(|n| n.results().next());
-    let (Some(pooled), true, Op::BroadcastInDim(_)) = (pooled, same, &made_by(x[1]).op) else { return Ok(None) };
-    let (scatter, number) = (scatter.clone(), made_by(x[1]).operands[0]);
-    if !out.ty(number).shape.is_empty() {
+    let Some(sent) = Sent::of(out, x[2]).filter(|s| s.windows.largest) else { return Ok(None) };
+    let same = rectified(out, sent.y) == Some(x[0]) && constant(out, x[1]) == Some(0.0);
+    let (true, Op::BroadcastInDim(_)) = (same, &made_by(x[1]).op) else { return Ok(None) };
+    let (scatter, numbers) = (made_by(x[2]).op.clone(), made_by(x[2]).operands[0]);
+    let zero = made_by(x[1]).operands[0];
+    if !out.ty(zero).shape.is_empty() {
         return Ok(None);
     }
-    let spread = BroadcastInDim { shape: out.ty(pooled).shape.clone(), dims: vec![] };
-    let zeros = out.push(spread.into(), &[number], node.scope)?[0];
-    let test = out.push(Compare(CompareKind::LessEqual).into(), &[pooled, zeros], node.scope)?[0];
-    let kept = out.push(Select.into(), &[test, zeros, g], node.scope)?[0];
-    Ok(Some(out.push(scatter.into(), &[y, kept], node.scope)?[0]))
+    let spread = BroadcastInDim { shape: out.ty(sent.largest).shape.clone(), dims: vec![] };
+    let zeros = out.push(spread.into(), &[zero], node.scope)?[0];
+    let test = out.push(Compare(CompareKind::LessEqual).into(), &[sent.largest, zeros], node.scope)?[0];
+    let kept = out.push(Select.into(), &[test, zeros, sent.source], node.scope)?[0];
+    Ok(Some(out.push(scatter, &[numbers, kept], node.scope)?[0]))
+}
+
+/// Σ scatter(g) = Σ g along axes that hold whole windows, where every window has an element to send to.
+fn summed_scatter(out: &mut Graph, node: &Node, r: &Reduce, x: ValueId) -> Result<Option<ValueId>> {
+    let Some(sent) = Sent::of(out, x) else { return Ok(None) };
+    let dims = &sent.windows.dims;
+    let single = |a: usize| dims[a] == WindowDim::default();
+    let whole = (0..dims.len()).all(|a| r.axes.contains(&a) || single(a));
+    if !whole || !dims.iter().all(meets) || out.ty(sent.y).is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(out.push(r.clone().into(), &[sent.source], node.scope)?[0]))
 }
 
 /// Rows added to zeros are summed by number: no table of zeros is made first.

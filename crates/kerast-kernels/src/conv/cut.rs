@@ -1,8 +1,8 @@
 //! How output positions are shared out: blocks of rows, each with the strip of input that it meets.
 
+use super::finish::Finish;
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
-use crate::gemm::Epilogue;
 use crate::gemm::drive::Team;
 use crate::gemm::micro::{Kernels, Segment, even};
 use crate::scratch::{LEFT, PARTIAL, with_scratch};
@@ -42,11 +42,18 @@ struct Block {
 }
 
 impl Cut {
-    /// `panel`: how many output channels stay together; 0 if all of them.
-    pub(super) fn new(p: &Problem, threads: usize, panel: usize) -> Cut {
+    /// Whether every block can be whole rows of output, a multiple of `together` of them.
+    pub(super) fn keeps(p: &Problem, together: usize) -> bool {
+        let [_, h, w] = p.axes;
+        strip(p, together.min(h.output), w.output) <= STRIP
+    }
+
+    /// `panel`: how many output channels stay together; 0 if all of them. `together`: how many rows of output, if [`Cut::keeps`] allows
+    /// more than one.
+    pub(super) fn new(p: &Problem, threads: usize, panel: usize, together: usize) -> Cut {
         let [d, h, w] = p.axes;
         let in_place = p.x_channel == 1 && p.axes.iter().all(|a| a.inside());
-        let (rows, columns, groups) = block(p, threads, panel);
+        let (rows, columns, groups) = block(p, threads, panel, together);
         let pitch = if in_place {
             [d.x, h.x, w.x]
         } else {
@@ -79,16 +86,15 @@ impl Cut {
         p: &Problem,
         o: Operands,
         team: Team<'_>,
-        epilogue: Option<Epilogue<'_>>,
+        finish: Finish<'_>,
         work: Work<'_>,
     ) {
         team.run(p.batch * p.axes[0].output * self.blocks[0] * self.blocks[1] * self.groups, &|t| {
             let block = self.at(p, t);
-            // SAFETY: tasks have disjoint blocks of y.
-            unsafe { self.task(kernels, p, o, &block, work) };
-            if let Some(e) = epilogue {
-                e(block.pixels(p), block.channels);
-            }
+            finish.block(o.output(0), p.outputs, block.pixels(p), block.channels.clone(), |y| {
+                // SAFETY: tasks have disjoint blocks of y.
+                unsafe { self.task(kernels, p, Operands { y, ..o }, &block, work) }
+            });
         });
     }
 
@@ -158,14 +164,18 @@ impl Block {
     }
 }
 
+/// Elements of input under a block.
+fn strip(p: &Problem, rows: usize, columns: usize) -> usize {
+    let [d, h, w] = p.axes;
+    d.span(0, 1).1 * h.span(0, rows).1 * w.span(0, columns).1 * p.inputs
+}
+
 /// Rows and columns of output per task, and groups of channels: by the size of the cache, and so that no thread is left
 /// with more than the others. `panel` channels stay together.
-fn block(p: &Problem, threads: usize, panel: usize) -> (usize, usize, usize) {
+fn block(p: &Problem, threads: usize, panel: usize, together: usize) -> (usize, usize, usize) {
     let [d, h, w] = p.axes;
-    let planes = d.span(0, 1).1 * p.inputs;
-    let size = |rows: usize, columns: usize| planes * h.span(0, rows).1 * w.span(0, columns).1;
     let mut columns = w.output;
-    while columns > 24 && size(1, columns) > STRIP {
+    while columns > 24 && strip(p, 1, columns) > STRIP {
         columns = columns.div_ceil(2);
     }
     let lines = p.batch * d.output;
@@ -175,8 +185,8 @@ fn block(p: &Problem, threads: usize, panel: usize) -> (usize, usize, usize) {
         }
         return (1, w.output.div_ceil(w.output.div_ceil(columns)), 1);
     }
-    let least = (1..=h.output).find(|&n| size(h.output.div_ceil(n), columns) <= STRIP).unwrap_or(h.output);
-    let rows = |blocks: usize| h.output.div_ceil(blocks);
+    let rows = |blocks: usize| h.output.div_ceil(blocks).next_multiple_of(together).min(h.output);
+    let least = (1..=h.output).find(|&n| strip(p, rows(n), columns) <= STRIP).unwrap_or(h.output);
     // Rows of the thread that has most.
     let most = |blocks: usize| (lines * blocks).div_ceil(threads) * rows(blocks);
     let blocks = (least..=h.output.min(least + 4 * threads)).min_by_key(|&n| most(n)).unwrap_or(least);

@@ -1,6 +1,7 @@
 //! One input channel per group: products channel by channel, side by side in vectors.
 
 use super::cut::Cut;
+use super::finish::Finish;
 use super::problem::{Operands, Problem};
 use super::weights;
 use crate::gemm::drive::Team;
@@ -59,7 +60,7 @@ unsafe fn pixels(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>) {
                 unsafe { *packed.add(tap * channels + c) = *o.weight(place + (c * p.w_output) as isize) };
             }
         }
-        let cut = Cut::new(p, team.threads(), 0);
+        let cut = Cut::new(p, team.threads(), 0, 1);
         let segments: Vec<Segment> = cut.taps(p, false, channels);
         let weights = Operands { w: packed, ..o };
         let work = |left: *const f32, c: *mut f32, c_line: usize, c_row: usize, size: [usize; 2], _: Range<usize>| {
@@ -86,6 +87,6 @@ unsafe fn pixels(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>) {
             }
         };
         // SAFETY: passed on.
-        unsafe { cut.run(kernels, p, o, team, None, &work) };
+        unsafe { cut.run(kernels, p, o, team, Finish::Nothing, &work) };
     });
 }

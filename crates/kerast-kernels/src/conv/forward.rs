@@ -5,6 +5,7 @@
 //! the sum and no matrix of windows is ever formed, except for very narrow outputs.
 
 use super::cut::Cut;
+use super::finish::Finish;
 use super::problem::{Operands, Problem};
 use super::strip::{Source, load};
 use crate::gemm::drive::{self, Shared, Team};
@@ -23,20 +24,19 @@ const LOT: usize = 512;
 
 /// # Safety
 /// As for [`super::conv_f32`].
-pub(super) unsafe fn solve(
-    kernels: &Kernels,
-    p: &Problem,
-    o: Operands,
-    team: Team<'_>,
-    epilogue: Option<Epilogue<'_>>,
-) {
+pub(super) unsafe fn solve(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, finish: Finish<'_>) {
     // SAFETY: passed on.
     unsafe {
         match gathers(kernels, p) {
-            Some(row) => gathered(kernels, p, row, o, team, epilogue),
-            None => direct(kernels, p, o, team, epilogue),
+            Some(row) => gathered(kernels, p, row, o, team, finish.epilogue()),
+            None => direct(kernels, p, o, team, finish),
         }
     }
+}
+
+/// Whether blocks are whole rows of output, a multiple of `rows` of them.
+pub(super) fn keeps(kernels: &Kernels, p: &Problem, rows: usize) -> bool {
+    gathers(kernels, p).is_none() && Cut::keeps(p, rows)
 }
 
 /// Whether windows are gathered, and how far the rows of the result are apart.
@@ -107,7 +107,7 @@ struct Plan<'a> {
     cut: &'a Cut,
 }
 
-unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, finish: Finish<'_>) {
     with_scratch(&SHARED, if o.packed { 0 } else { packed_len(kernels, p) }, |memory| {
         let packed = Shared(if o.packed { o.w.cast_mut() } else { memory });
         if !o.packed {
@@ -115,7 +115,7 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
             unsafe { pack_weights(kernels, p, o, packed, team) };
         }
         let form = kernels.form(p.outputs);
-        let cut = Cut::new(p, team.threads(), form.columns);
+        let cut = Cut::new(p, team.threads(), form.columns, finish.rows());
         let w = p.axes[2];
         let together = w.dilation == 1 && cut.pitch[2] == p.inputs || w.kernel == 1;
         let run = if together { w.kernel * p.inputs } else { p.inputs };
@@ -126,7 +126,7 @@ unsafe fn direct(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, ep
             unsafe { plan.multiply(left, c, [line, row], size, channels) }
         };
         // SAFETY: passed on.
-        unsafe { cut.run(kernels, p, o, team, epilogue, &work) };
+        unsafe { cut.run(kernels, p, o, team, finish, &work) };
     });
 }
 

@@ -1,10 +1,11 @@
 //! Taking convolutions apart: reversal turns into a negative stride, input dilation into one convolution per output
 //! phase, groups into convolutions of their own.
 
+use super::finish::Finish;
 use super::{Conv, Dim, depthwise, forward, weights, winograd};
 use crate::gemm::drive::Team;
 use crate::gemm::micro::{Kernels, even};
-use crate::gemm::{Epilogue, Gemm, Strides, drive};
+use crate::gemm::{Gemm, Strides, drive};
 use crate::pool::Pool;
 
 /// Below this many operations one thread is quicker.
@@ -144,7 +145,7 @@ impl Problem {
 ///
 /// # Safety
 /// As for [`super::conv_f32`].
-pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool, epilogue: Option<Epilogue<'_>>) {
+pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool, finish: Finish<'_>) {
     let pixels = c.pixels();
     if pixels == 0 || c.out_channels == 0 {
         return;
@@ -160,15 +161,18 @@ pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool
         unsafe {
             if c.in_channels == 0 || phase.axes.iter().any(|a| a.kernel == 0) {
                 clear(c, phase, at, team);
-                if let (Some(e), true) = (epilogue, whole) {
+                if let (Some(e), true) = (finish.epilogue(), whole) {
                     e(0..pixels, 0..c.out_channels);
                 }
             } else {
-                grouped(kernels, c, phase, at, team, if whole { epilogue } else { None });
+                grouped(kernels, c, phase, at, team, if whole { finish } else { Finish::Nothing });
             }
         }
     }
-    if let (Some(e), false) = (epilogue, whole) {
+    if whole {
+        return;
+    }
+    if let Some(e) = finish.epilogue() {
         let tasks = if parallel { pixels.min(4 * pool.threads()) } else { 1 };
         team.run(tasks, &|t| e(even(pixels, tasks, t), 0..c.out_channels));
     }
@@ -177,19 +181,31 @@ pub(super) unsafe fn solve(kernels: &Kernels, c: &Conv, o: Operands, pool: &Pool
 /// Elements of the weights in the order in which [`solve`] reads them, if it would otherwise have to bring them into that order
 /// every time.
 pub(super) fn packed_len(kernels: &Kernels, c: &Conv) -> Option<usize> {
-    let phases = phases(c);
-    let [phase] = &phases[..] else { return None };
-    let nothing = c.pixels() == 0 || c.out_channels == 0 || c.in_channels == 0;
-    if c.groups * c.batch_groups != 1 || nothing || phase.axes.iter().any(|a| a.kernel == 0) {
-        return None;
-    }
-    let p = problem(c, phase);
+    let p = undivided(c)?;
     match Route::of(&p) {
         Route::Product(g) => drive::packed_len(kernels, &g),
         Route::Winograd(cut) => Some(winograd::packed_len(kernels, &cut)),
         Route::Pixels => forward::prepacked_len(kernels, &p),
         Route::WinogradWeights(_) | Route::Weights => None,
     }
+}
+
+/// Whether [`solve`] can [`Finish::Forget`] blocks of so many rows.
+pub(super) fn keeps(kernels: &Kernels, c: &Conv, rows: usize) -> bool {
+    undivided(c).is_some_and(|p| match Route::of(&p) {
+        Route::Winograd(cut) => cut.keeps(rows),
+        Route::Pixels => forward::keeps(kernels, &p, rows),
+        _ => false,
+    })
+}
+
+/// The only problem that a convolution consists of.
+fn undivided(c: &Conv) -> Option<Problem> {
+    let phases = phases(c);
+    let [phase] = &phases[..] else { return None };
+    let nothing = c.pixels() == 0 || c.out_channels == 0 || c.in_channels == 0;
+    let divided = c.groups * c.batch_groups != 1 || phase.axes.iter().any(|a| a.kernel == 0);
+    (!nothing && !divided).then(|| problem(c, phase))
 }
 
 /// Brings the weights into that order.
@@ -309,14 +325,7 @@ fn problem(c: &Conv, phase: &Phase) -> Problem {
     }
 }
 
-unsafe fn grouped(
-    kernels: &Kernels,
-    c: &Conv,
-    phase: &Phase,
-    o: Operands,
-    team: Team<'_>,
-    epilogue: Option<Epilogue<'_>>,
-) {
+unsafe fn grouped(kernels: &Kernels, c: &Conv, phase: &Phase, o: Operands, team: Team<'_>, finish: Finish<'_>) {
     let (groups, batch_groups) = (c.groups, c.batch_groups);
     let parts = groups * batch_groups;
     let problem = problem(c, phase);
@@ -329,7 +338,7 @@ unsafe fn grouped(
             let (b, f) = (g / groups, g % groups);
             let x = b * problem.batch * c.x.batch + f * problem.inputs * c.x.channel;
             let first = g * problem.outputs;
-            single(kernels, &problem, o.at(x, first * c.w.output, first * c.y.channel), team, epilogue);
+            single(kernels, &problem, o.at(x, first * c.w.output, first * c.y.channel), team, finish);
         };
         if parts >= 2 * team.threads() && team.threads() > 1 {
             team.run(parts, &|g| one(g, Team(None)));
@@ -340,19 +349,19 @@ unsafe fn grouped(
 }
 
 /// One group.
-unsafe fn single(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
+unsafe fn single(kernels: &Kernels, p: &Problem, o: Operands, team: Team<'_>, finish: Finish<'_>) {
     // SAFETY: passed on.
     unsafe {
         match Route::of(p) {
             Route::Product(g) => {
                 let operands = drive::Operands { a: o.x, b: o.w, c: o.y };
                 let product = if o.packed { drive::prepacked } else { drive::product };
-                product(kernels, &g, operands, team, epilogue);
+                product(kernels, &g, operands, team, finish.epilogue());
             }
-            Route::WinogradWeights(cut) => winograd::solve_weights(kernels, p, &cut, o, team, epilogue),
-            Route::Weights => weights::solve(kernels, p, o, team, epilogue, false),
-            Route::Winograd(cut) => winograd::solve(kernels, p, &cut, o, team, epilogue),
-            Route::Pixels => forward::solve(kernels, p, o, team, epilogue),
+            Route::WinogradWeights(cut) => winograd::solve_weights(kernels, p, &cut, o, team, finish.epilogue()),
+            Route::Weights => weights::solve(kernels, p, o, team, finish.epilogue(), false),
+            Route::Winograd(cut) => winograd::solve(kernels, p, &cut, o, team, finish),
+            Route::Pixels => forward::solve(kernels, p, o, team, finish),
         }
     }
 }

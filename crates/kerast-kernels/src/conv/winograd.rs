@@ -66,6 +66,11 @@ impl Cut {
         dense.then(|| Cut::best([h.kernel, w.kernel], [h.output, w.output], sizes, BLOCK, 1.0))?
     }
 
+    /// Whether rows of tiles are whole multiples of so many rows of output.
+    pub(super) fn keeps(&self, rows: usize) -> bool {
+        self.side.is_multiple_of(rows)
+    }
+
     /// For sums over positions.
     pub(super) fn by_weights(p: &Problem) -> Option<Cut> {
         let [d, h, w] = p.axes;

@@ -1,22 +1,20 @@
 //! StableHLO's `reduce_window`: rows first, as vectors, then along the row.
 
-use super::{Block, Plan, WindowAxis};
+use super::{Block, LANES, Plan, Tap, WindowAxis, number_type};
 use crate::dtype::DType;
-use crate::gather::Shared;
 use crate::isa::{Isa, isa};
 use crate::machine::{Io, Kernel};
 use crate::map::ReduceKind;
 use crate::number::Number;
 use crate::pool::Pool;
 use crate::scratch::{ROW, with_scratch};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Operand elements from which on the pool shares the work.
 const LARGE: usize = 16 * 1024;
 /// Elements of a row that are reduced at a time: the partial results stay in the first-level cache.
 const MOST: usize = 2048;
-/// Lanes kept in registers.
-const LANES: usize = 16;
 
 /// How elements become one.
 trait Fold<T> {
@@ -65,6 +63,55 @@ pub struct Window {
     kind: ReduceKind,
     plan: Plan,
     blocks: Vec<Block>,
+    /// The type of the numbers, if they are a second output.
+    numbers: Option<DType>,
+}
+
+/// The operands of one run: the operand and the results, from their first elements on.
+pub(super) struct Operands<'a, T> {
+    pub(super) x: *const T,
+    pub(super) y: *mut T,
+    numbers: Numbers,
+    run: PhantomData<&'a T>,
+}
+
+/// Where the numbers of the chosen elements go.
+#[derive(Clone, Copy)]
+enum Numbers {
+    None,
+    Bytes(*mut u8),
+    Words(*mut u32),
+}
+
+// SAFETY: tasks write different places.
+unsafe impl<T> Sync for Operands<'_, T> {}
+
+impl<T> Operands<'_, T> {
+    /// # Safety
+    /// The results from place `at` on are the caller's.
+    #[inline(always)]
+    pub(super) unsafe fn put(&self, at: usize, chosen: &[u32]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.numbers {
+                Numbers::None => {}
+                Numbers::Bytes(to) => chosen.iter().enumerate().for_each(|(i, &c)| *to.add(at + i) = c as u8),
+                Numbers::Words(to) => chosen.iter().enumerate().for_each(|(i, &c)| *to.add(at + i) = c),
+            }
+        }
+    }
+}
+
+/// Memory for the partial results of a block: of its columns, and of its places.
+type Room<'a, P> = (&'a mut [P], &'a mut [P]);
+
+/// A stretch of a row of places.
+pub(super) struct Row<'a> {
+    /// The rows of the operand under it.
+    pub(super) taps: &'a [Tap],
+    pub(super) block: &'a Block,
+    /// Where its first place lies in the result.
+    pub(super) to: usize,
 }
 
 impl Window {
@@ -78,78 +125,203 @@ impl Window {
             (_, ReduceKind::All) => ReduceKind::Min,
             _ => kind,
         };
-        Window { dtype, kind, blocks: plan.blocks(MOST), plan }
+        Window { dtype, kind, blocks: plan.blocks(MOST), plan, numbers: None }
+    }
+
+    /// The largest (or smallest) of every window, the first of equals, with its number in the window as a second output of type
+    /// [`number_type`](super::number_type).
+    pub fn choosing(dtype: DType, largest: bool, axes: &[WindowAxis]) -> Window {
+        let kind = if largest { ReduceKind::Max } else { ReduceKind::Min };
+        Window { numbers: Some(number_type(axes)), ..Window::new(dtype, kind, axes) }
+    }
+
+    /// How many results there are.
+    pub(crate) fn outputs(&self) -> usize {
+        1 + usize::from(self.numbers.is_some())
+    }
+
+    /// How many rows of an f32 operand of so many rows, columns and channels must be there together for rows of results to be made from
+    /// them alone, if [`Window::rows_of`] can do that: where no element lies in two rows of windows.
+    pub(crate) fn apart(&self, operand: [usize; 3]) -> Option<usize> {
+        let p = &self.plan;
+        let high = p.outer.first().map_or(1, |a| a.window.input);
+        let same = operand == [p.images * high, p.last.window.input, p.lanes] && p.outputs() > 0;
+        let rows = match &p.outer[..] {
+            [] => Some(1),
+            [a] => {
+                let w = &a.window;
+                let own = w.base_dilation == 1 && w.dilation == 1 && w.size <= w.stride && w.low == 0;
+                (own && a.taps.iter().all(|t| t.count > 0)).then_some(w.stride)
+            }
+            _ => None,
+        };
+        rows.filter(|_| self.dtype == DType::F32 && same)
+    }
+
+    /// Some lanes of the results that lie under rows `rows` of the operand, counted through all images, which are whole windows.
+    ///
+    /// # Safety
+    /// [`Window::apart`] allows it; the rows of `x`, counted from the beginning of the operand, are readable; `outputs` are the whole
+    /// results, of which nobody else uses these rows and lanes.
+    pub(crate) unsafe fn rows_of(&self, x: *const f32, outputs: &[*mut u8], rows: Range<usize>, lanes: Range<usize>) {
+        let p = &self.plan;
+        let (high, stride) = p.outer.first().map_or((1, 1), |a| (a.window.input, a.window.stride));
+        let above = |row: usize| row / high * p.rows + (row % high).div_ceil(stride).min(p.rows);
+        let units = above(rows.start) * self.blocks.len()..above(rows.end) * self.blocks.len();
+        let o = self.operands(x, outputs[0].cast(), outputs.get(1).copied());
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.kind {
+                ReduceKind::Sum => self.dispatch::<f32, Sum>(&o, units, lanes),
+                ReduceKind::Product => self.dispatch::<f32, Product>(&o, units, lanes),
+                ReduceKind::Max | ReduceKind::Any => self.dispatch::<f32, Max>(&o, units, lanes),
+                ReduceKind::Min | ReduceKind::All => self.dispatch::<f32, Min>(&o, units, lanes),
+            }
+        }
+    }
+
+    fn operands<T>(&self, x: *const T, y: *mut T, numbers: Option<*mut u8>) -> Operands<'_, T> {
+        let numbers = match (self.numbers, numbers) {
+            (Some(DType::U8), Some(to)) => Numbers::Bytes(to),
+            (Some(_), Some(to)) => Numbers::Words(to.cast()),
+            _ => Numbers::None,
+        };
+        Operands { x, y, numbers, run: PhantomData }
     }
 
     /// Shares the blocks of all rows of all images.
-    fn share<T: Number, F: Fold<T>>(&self, x: &[T], y: &Shared<T>, pool: &Pool) {
+    fn share<T: Number, F: Fold<T>>(&self, o: &Operands<'_, T>, pool: &Pool) {
         let units = self.plan.images * self.plan.rows * self.blocks.len();
         let small = self.plan.images * self.plan.image_in < LARGE;
         let tasks = if small { 1 } else { (4 * pool.threads()).min(units) };
         pool.run(tasks, &|t| {
             let range = units * t / tasks..units * (t + 1) / tasks;
+            // SAFETY: tasks have different blocks.
+            unsafe { self.dispatch::<T, F>(o, range, 0..self.plan.lanes) }
+        });
+    }
+
+    /// # Safety
+    /// As for `units`.
+    unsafe fn dispatch<T: Number, F: Fold<T>>(&self, o: &Operands<'_, T>, units: Range<usize>, lanes: Range<usize>) {
+        let widest = |f: fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0) * self.plan.lanes;
+        let (elements, places) = (widest(|b| b.elements.len()), widest(|b| b.places.len()));
+        let bytes = if self.numbers.is_some() { 0 } else { (elements + places) * size_of::<F::Partial>() };
+        with_scratch(&ROW, bytes.div_ceil(4), |room| {
+            let count = if bytes == 0 { 0 } else { elements + places };
+            // SAFETY: the scratch memory is initialised, aligned and long enough; partial results are numbers.
+            let room = unsafe { std::slice::from_raw_parts_mut(room.cast::<F::Partial>(), count) };
+            let room = room.split_at_mut(if bytes == 0 { 0 } else { elements });
             match isa() {
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: the machine has these instructions; the rest as in `units`.
-                Isa::Avx2 | Isa::Avx512 => unsafe { self.units_avx2::<T, F>(x, y, range) },
-                // SAFETY: tasks have different blocks.
-                _ => unsafe { self.units::<T, F>(x, y, range) },
+                // SAFETY: the machine has these instructions; the rest is passed on.
+                Isa::Avx512 => unsafe { self.units_avx512::<T, F>(o, units, lanes, room) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Isa::Avx2 => unsafe { self.units_avx2::<T, F>(o, units, lanes, room) },
+                // SAFETY: passed on.
+                _ => unsafe { self.units::<T, F>(o, units, lanes, room) },
             }
         });
+    }
+
+    /// # Safety
+    /// As for `units`, and the machine has AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+    unsafe fn units_avx512<T: Number, F: Fold<T>>(
+        &self,
+        o: &Operands<'_, T>,
+        units: Range<usize>,
+        lanes: Range<usize>,
+        room: Room<'_, F::Partial>,
+    ) {
+        // SAFETY: passed on.
+        unsafe { self.units::<T, F>(o, units, lanes, room) }
     }
 
     /// # Safety
     /// As for `units`, and the machine has AVX2.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    unsafe fn units_avx2<T: Number, F: Fold<T>>(&self, x: &[T], y: &Shared<T>, units: Range<usize>) {
+    unsafe fn units_avx2<T: Number, F: Fold<T>>(
+        &self,
+        o: &Operands<'_, T>,
+        units: Range<usize>,
+        lanes: Range<usize>,
+        room: Room<'_, F::Partial>,
+    ) {
         // SAFETY: passed on.
-        unsafe { self.units::<T, F>(x, y, units) }
+        unsafe { self.units::<T, F>(o, units, lanes, room) }
+    }
+
+    /// Some lanes of some blocks of rows.
+    ///
+    /// # Safety
+    /// The operand is readable under these blocks, the results are writable there, and nobody else uses them.
+    #[inline(always)]
+    unsafe fn units<T: Number, F: Fold<T>>(
+        &self,
+        o: &Operands<'_, T>,
+        units: Range<usize>,
+        lanes: Range<usize>,
+        room: Room<'_, F::Partial>,
+    ) {
+        let p = &self.plan;
+        let (mut rows, mut taps) = (vec![], vec![]);
+        for unit in units {
+            let (row, block) = (unit / self.blocks.len(), &self.blocks[unit % self.blocks.len()]);
+            let to = p.row(row / p.rows, row % p.rows, &mut rows) + block.places.start * p.lanes;
+            let row = Row { taps: &rows, block, to };
+            // SAFETY: the caller's promise.
+            unsafe {
+                match (self.numbers, self.kind) {
+                    (None, _) => self.reduce::<T, F>(o, &row, &lanes, (room.0, room.1)),
+                    (_, ReduceKind::Max) => p.choose::<T, true>(o, &row, &lanes, &mut taps),
+                    _ => p.choose::<T, false>(o, &row, &lanes, &mut taps),
+                }
+            }
+        }
     }
 
     /// # Safety
-    /// `y` is writable for the whole result; nobody else uses the blocks that `units` names.
+    /// As for `units`.
     #[inline(always)]
-    unsafe fn units<T: Number, F: Fold<T>>(&self, x: &[T], y: &Shared<T>, units: Range<usize>) {
-        let p = &self.plan;
-        let widest = |f: fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0) * p.lanes;
-        let (elements, places) = (widest(|b| b.elements.len()), widest(|b| b.places.len()));
-        let bytes = (elements + places) * size_of::<F::Partial>();
-        with_scratch(&ROW, bytes.div_ceil(4), |room| {
-            // SAFETY: the scratch memory is initialised, aligned and long enough; partial results are numbers.
-            let room = unsafe { std::slice::from_raw_parts_mut(room.cast::<F::Partial>(), elements + places) };
-            let (columns, sums) = room.split_at_mut(elements);
-            let mut rows = vec![];
-            for unit in units {
-                let (row, b) = (unit / self.blocks.len(), &self.blocks[unit % self.blocks.len()]);
-                let (image, row) = (row / p.rows, row % p.rows);
-                let to = p.row(row, &mut rows) + image * p.image_out + b.places.start * p.lanes;
-                // SAFETY: these places lie in the result and are this task's alone.
-                let y = unsafe { std::slice::from_raw_parts_mut(y.at(to), b.places.len() * p.lanes) };
-                if rows.is_empty() {
-                    y.fill(F::narrow(F::start()));
-                    continue;
-                }
-                let first = image * p.image_in + b.elements.start * p.lanes;
-                let columns = &mut columns[..b.elements.len() * p.lanes];
-                reduce_rows::<T, F>(&x[first..], &rows, columns);
-                if p.lanes < LANES && p.last.window.base_dilation == 1 {
-                    self.narrow_lanes::<T, F>(b, columns, &mut sums[..b.places.len() * p.lanes], y);
-                } else {
-                    self.wide_lanes::<T, F>(b, columns, y);
-                }
-            }
-        });
+    unsafe fn reduce<T: Number, F: Fold<T>>(
+        &self,
+        o: &Operands<'_, T>,
+        row: &Row<'_>,
+        lanes: &Range<usize>,
+        (columns, sums): Room<'_, F::Partial>,
+    ) {
+        let (p, b) = (&self.plan, row.block);
+        // SAFETY: these places are the caller's.
+        let y = unsafe { std::slice::from_raw_parts_mut(o.y.add(row.to), b.places.len() * p.lanes) };
+        if row.taps.is_empty() {
+            return y.fill(F::narrow(F::start()));
+        }
+        let columns = &mut columns[..b.elements.len() * p.lanes];
+        let first = b.elements.start * p.lanes;
+        // SAFETY: the rows that the caller vouches for.
+        let x = |tap: &Tap| unsafe {
+            std::slice::from_raw_parts(o.x.wrapping_add(tap.at + first), b.elements.len() * p.lanes)
+        };
+        reduce_rows::<T, F>(row.taps.iter().map(x), columns);
+        if p.is_narrow() {
+            self.narrow_lanes::<T, F>(b, columns, &mut sums[..b.places.len() * p.lanes], y);
+        } else {
+            self.wide_lanes::<T, F>(b, columns, y, lanes);
+        }
     }
 
     /// Place by place, many lanes at a time.
     #[inline(always)]
-    fn wide_lanes<T: Number, F: Fold<T>>(&self, b: &Block, columns: &[F::Partial], y: &mut [T]) {
+    fn wide_lanes<T: Number, F: Fold<T>>(&self, b: &Block, columns: &[F::Partial], y: &mut [T], wanted: &Range<usize>) {
         let (lanes, step) = (self.plan.lanes, self.plan.last.step * self.plan.lanes);
         for (t, y) in self.plan.last.taps[b.places.clone()].iter().zip(y.chunks_exact_mut(lanes)) {
             let first = t.first.saturating_sub(b.elements.start) * lanes;
-            let mut at = 0;
-            while at + LANES <= lanes {
+            let mut at = wanted.start;
+            while at + LANES <= wanted.end {
                 let mut sum = [F::start(); LANES];
                 for j in 0..t.count {
                     let x = &columns[first + j * step + at..][..LANES];
@@ -158,7 +330,7 @@ impl Window {
                 (0..LANES).for_each(|l| y[at + l] = F::narrow(sum[l]));
                 at += LANES;
             }
-            for l in at..lanes {
+            for l in at..wanted.end {
                 let mut sum = F::start();
                 (0..t.count).for_each(|j| sum = F::join(sum, columns[first + j * step + l]));
                 y[l] = F::narrow(sum);
@@ -209,31 +381,25 @@ fn strided<T, F: Fold<T>>(sums: &mut [F::Partial], x: &[F::Partial], stride: usi
     }
 }
 
-/// Joins rows that begin at these offsets element by element.
+/// Joins rows element by element.
 #[inline(always)]
-fn reduce_rows<T: Number, F: Fold<T>>(x: &[T], rows: &[usize], sums: &mut [F::Partial]) {
-    let n = sums.len();
-    let row = |r: usize| &x[r..r + n];
-    let rest = match *rows {
-        [] => return,
-        [a] => {
-            sums.iter_mut().zip(row(a)).for_each(|(s, &a)| *s = F::widen(a));
-            return;
-        }
-        [a, b, ..] => {
-            let pairs = row(a).iter().zip(row(b));
+fn reduce_rows<'a, T: Number, F: Fold<T>>(mut rows: impl Iterator<Item = &'a [T]>, sums: &mut [F::Partial]) {
+    match (rows.next(), rows.next()) {
+        (Some(a), Some(b)) => {
+            let pairs = a.iter().zip(b);
             sums.iter_mut().zip(pairs).for_each(|(s, (&a, &b))| *s = F::join(F::widen(a), F::widen(b)));
-            &rows[2..]
         }
-    };
-    for &r in rest {
-        sums.iter_mut().zip(row(r)).for_each(|(s, &x)| *s = F::join(*s, F::widen(x)));
+        (Some(a), None) => sums.iter_mut().zip(a).for_each(|(s, &a)| *s = F::widen(a)),
+        _ => return,
+    }
+    for row in rows {
+        sums.iter_mut().zip(row).for_each(|(s, &x)| *s = F::join(*s, F::widen(x)));
     }
 }
 
 impl Kernel for Window {
     fn name(&self) -> &'static str {
-        "reduce_window"
+        if self.numbers.is_some() { "arg_window" } else { "reduce_window" }
     }
 
     fn run(&self, io: &mut Io<'_>, pool: &Pool) {
@@ -241,13 +407,19 @@ impl Kernel for Window {
             return;
         }
         crate::with_element!(self.dtype, T => {
-            let (x, y) = (io.input::<T>(0), Shared(io.output::<T>(0).as_mut_ptr()));
+            let (x, y) = (io.input::<T>(0), io.output::<T>(0).as_mut_ptr());
+            let numbers = self.numbers.map(|_| io.output_ptr(1));
+            let o = self.operands(x.as_ptr(), y, numbers);
             match self.kind {
-                ReduceKind::Sum => self.share::<T, Sum>(x, &y, pool),
-                ReduceKind::Product => self.share::<T, Product>(x, &y, pool),
-                ReduceKind::Max | ReduceKind::Any => self.share::<T, Max>(x, &y, pool),
-                ReduceKind::Min | ReduceKind::All => self.share::<T, Min>(x, &y, pool),
+                ReduceKind::Sum => self.share::<T, Sum>(&o, pool),
+                ReduceKind::Product => self.share::<T, Product>(&o, pool),
+                ReduceKind::Max | ReduceKind::Any => self.share::<T, Max>(&o, pool),
+                ReduceKind::Min | ReduceKind::All => self.share::<T, Min>(&o, pool),
             }
         })
+    }
+
+    fn as_window(&self) -> Option<&Window> {
+        Some(self)
     }
 }

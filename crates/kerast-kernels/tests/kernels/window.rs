@@ -1,10 +1,11 @@
 //! Window reductions and their gradient against the definitions.
 
 use crate::run::{noise, numbers, ravel, run, unravel, values};
+use kerast_kernels::buffer::Buffer;
 use kerast_kernels::dtype::DType;
 use kerast_kernels::machine::Kernel;
 use kerast_kernels::map::ReduceKind;
-use kerast_kernels::window::{SelectAndScatter, Window, WindowAxis};
+use kerast_kernels::window::{ScatterWindow, Window, WindowAxis, number_type};
 
 fn axis(input: usize, size: usize, stride: usize, low: i64, high: i64) -> WindowAxis {
     WindowAxis { input, size, stride, base_dilation: 1, dilation: 1, low, high }
@@ -124,8 +125,18 @@ fn bools_stay_bools_and_nan_wins() {
     }
 }
 
+/// The largest (or smallest) elements with their numbers, and what is sent back to them.
+fn chosen_and_sent(dtype: DType, largest: bool, axes: &[WindowAxis], x: &Buffer, dy: &Buffer) -> [Buffer; 3] {
+    let places: usize = axes.iter().map(WindowAxis::output).product();
+    let sizes = [places * dtype.size(), places * number_type(axes).size()];
+    let mut chosen = run(|| Box::new(Window::choosing(dtype, largest, axes)), &[x], &sizes);
+    let sent = run(|| Box::new(ScatterWindow::new(dtype, axes)), &[&chosen[1], dy], &[x.len()]).remove(0);
+    let numbers = chosen.remove(1);
+    [chosen.remove(0), numbers, sent]
+}
+
 #[test]
-fn gradients_go_to_the_first_of_equals() {
+fn the_first_of_equals_is_chosen_and_gets_the_gradient() {
     for (n, axes) in cases().iter().enumerate() {
         let windows = windows(axes);
         let count = axes.iter().map(|a| a.input).product();
@@ -134,26 +145,39 @@ fn gradients_go_to_the_first_of_equals() {
                 // Few different values: most windows have several largest elements.
                 let x = noise(count, 17, 4);
                 let dy = noise(windows.len(), 19, 3);
+                let kind = if largest { ReduceKind::Max } else { ReduceKind::Min };
                 let mut expected = vec![0.0; count];
                 for (w, d) in windows.iter().zip(&dy) {
                     let better = |a: f64, b: f64| if largest { a > b } else { a < b };
                     let best = w.iter().copied().reduce(|a, b| if better(x[b], x[a]) { b } else { a });
                     best.into_iter().for_each(|b| expected[b] += d);
                 }
-                let make = || -> Box<dyn Kernel> { Box::new(SelectAndScatter::new(dtype, largest, axes)) };
-                let inputs = [&values(dtype, &x), &values(dtype, &dy)];
-                let y = run(make, &inputs, &[count * dtype.size()]);
-                assert_eq!(numbers(dtype, &y[0]), expected, "case {n}, {dtype} largest: {largest}");
+                let round = |v: f64| numbers(dtype, &values(dtype, &[v]))[0];
+                let values_expected: Vec<f64> = windows.iter().map(|w| round(reduced(kind, &x, w))).collect();
+                let [best, _, sent] = chosen_and_sent(dtype, largest, axes, &values(dtype, &x), &values(dtype, &dy));
+                assert_eq!(numbers(dtype, &best), values_expected, "case {n}, {dtype} largest: {largest}");
+                assert_eq!(numbers(dtype, &sent), expected, "case {n}, {dtype} largest: {largest}");
             }
         }
     }
 }
 
 #[test]
-fn minus_infinity_can_be_chosen() {
+fn numbers_count_padding_and_minus_infinity_and_nan_can_be_chosen() {
+    let (low, nan) = (f64::NEG_INFINITY, f64::NAN);
     let axes = [unit(2), axis(4, 2, 2, 0, 0), unit(1)];
-    let x = values(DType::F32, &[f64::NEG_INFINITY; 8]);
     let dy = values(DType::F32, &[1.0, 2.0, 3.0, 4.0]);
-    let y = run(|| Box::new(SelectAndScatter::new(DType::F32, true, &axes)), &[&x, &dy], &[32]);
-    assert_eq!(y[0].as_slice::<f32>(), [1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 4.0, 0.0]);
+    let x = values(DType::F32, &[low, low, low, low, 1.0, nan, nan, nan]);
+    let [_, numbers, sent] = chosen_and_sent(DType::F32, true, &axes, &x, &dy);
+    assert_eq!(numbers.as_bytes(), [0, 0, 1, 0]);
+    assert_eq!(sent.as_slice::<f32>(), [1.0, 0.0, 2.0, 0.0, 0.0, 3.0, 4.0, 0.0]);
+    for lanes in [1, 20] {
+        let axes = [axis(2, 3, 2, 3, 2), axis(4, 3, 2, 1, 0), unit(lanes)];
+        let x = values(DType::F32, &vec![0.0; 8 * lanes]);
+        let dy = values(DType::F32, &vec![1.0; 6 * lanes]);
+        let [best, numbers, _] = chosen_and_sent(DType::F32, true, &axes, &x, &dy);
+        let first: Vec<(f32, u8)> =
+            (0..6).map(|p| (best.as_slice::<f32>()[p * lanes], numbers.as_bytes()[p * lanes])).collect();
+        assert_eq!(first, [(f32::NEG_INFINITY, 255), (f32::NEG_INFINITY, 255), (0.0, 4), (0.0, 3), (0.0, 1), (0.0, 0)]);
+    }
 }

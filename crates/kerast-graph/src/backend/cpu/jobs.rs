@@ -67,7 +67,8 @@ fn read_values(graph: &Graph, units: &Units) -> Vec<bool> {
             read[r.index()] |= units.of_node[graph.node_of(*r)] != Some(u);
         }
     }
-    for &v in &graph.results {
+    let reduced = units.units.iter().filter_map(|unit| unit.window).map(|w| graph.nodes()[w].operands[0]);
+    for v in reduced.chain(graph.results.iter().copied()) {
         read[units.root(graph, v).index()] = true;
     }
     read
@@ -88,12 +89,10 @@ fn job(graph: &Graph, units: &mut Units, u: UnitId, read: &[bool]) -> Job {
     }
     let own = operands.len();
     let chain = (!unit.chain.is_empty()).then(|| chain(graph, units, unit, u, read));
-    let kernel = unit.kernel.and_then(|k| units.cpu[k].take());
-    match (kernel, chain) {
-        (Some(Cpu::Kernel(kernel)), None) => {
-            let k = units.units[u].kernel.expect("matched just now");
-            Job { kernel, inputs: operands, outputs: graph.nodes()[k].results().collect(), label }
-        }
+    let (kernel, window) = (unit.kernel, unit.window);
+    let results = |node: Option<usize>| node.map_or(vec![], |k| graph.nodes()[k].results().collect());
+    let mut job = match (kernel.and_then(|k| units.cpu[k].take()), chain) {
+        (Some(Cpu::Kernel(done)), None) => Job { kernel: done, inputs: operands, outputs: results(kernel), label },
         (Some(Cpu::Kernel(kernel)), Some(c)) => {
             let mut inputs = vec![];
             for v in &c.inputs {
@@ -111,7 +110,12 @@ fn job(graph: &Graph, units: &mut Units, u: UnitId, read: &[bool]) -> Job {
         }
         (_, Some(c)) => Job { kernel: Box::new(c.builder.finish()), inputs: c.inputs, outputs: c.outputs, label },
         (_, None) => unreachable!("a unit has a kernel or a chain"),
+    };
+    if let Some(Some(Cpu::Kernel(kernel))) = window.map(|w| units.cpu[w].take()) {
+        let reduction = kernel.as_window().expect("asked before").clone();
+        job = Job { kernel: job.kernel.reduce(reduction), outputs: results(window), ..job };
     }
+    job
 }
 
 /// The stored value that a chain leaves as it is where the raw result is 0: w in `w - raw · rate`.

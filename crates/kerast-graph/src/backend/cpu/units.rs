@@ -20,6 +20,8 @@ pub(super) struct Unit {
     pub(super) kernel: Option<usize>,
     /// Element-wise nodes in graph order, reductions included.
     pub(super) chain: Vec<usize>,
+    /// The reduction of windows that ends this unit, if one does.
+    pub(super) window: Option<usize>,
     /// Elements that the chain walks.
     pub(super) elements: usize,
     /// Shape and axes of the reductions that end the chain, if any.
@@ -273,7 +275,7 @@ impl Partition<'_> {
             reads.extend(chained.iter().map(|c| c.1));
             reads.sort_unstable();
             reads.dedup();
-            self.units.push(Unit { chain: vec![i], elements, reduction, reads, first: i, last: i, kernel: None });
+            self.units.push(Unit { chain: vec![i], elements, reduction, reads, first: i, last: i, ..Unit::default() });
             home = Some(self.units.len() - 1);
         }
         self.of_node[i] = home;
@@ -391,7 +393,7 @@ impl Partition<'_> {
         false
     }
 
-    /// Lets kernels that can do so apply the chain that reads their only result, block by block.
+    /// Lets kernels that can do so apply the chain that reads their only result, block by block, and reduce the windows of what that makes.
     fn attach_epilogues(&mut self) {
         let mut readers: Vec<Vec<UnitId>> = vec![vec![]; self.graph.num_values()];
         for (u, unit) in self.units.iter().enumerate() {
@@ -437,6 +439,29 @@ impl Partition<'_> {
                 }
                 unit.chain = chain.chain;
             }
+            self.attach_window(k, i, &readers, &repeated);
+        }
+    }
+
+    /// Lets unit `k` with kernel `i` reduce the windows of its result, if nobody else reads that.
+    fn attach_window(&mut self, k: UnitId, i: usize, readers: &[Vec<UnitId>], repeated: &[bool]) {
+        let made = |node: usize| self.graph.nodes()[node].results();
+        let chain = &self.units[k].chain;
+        let wanted = |v: &ValueId| repeated[v.index()] || readers[v.index()].iter().any(|&u| u != k);
+        let results: Vec<ValueId> = match chain.is_empty() {
+            true => made(i).collect(),
+            false => chain.iter().flat_map(|&n| made(n)).filter(wanted).collect(),
+        };
+        let [v] = results[..] else { return };
+        let [u] = readers[v.index()][..] else { return };
+        let (Some(w), false) = (self.units[u].kernel, repeated[v.index()]) else { return };
+        let (Some(Cpu::Kernel(kernel)), Some(Cpu::Kernel(window))) = (&self.cpu[i], &self.cpu[w]) else { return };
+        if window.as_window().is_some_and(|window| kernel.takes(window)) && self.units[u].chain.is_empty() {
+            let last = std::mem::take(&mut self.units[u]).last;
+            self.of_node[w] = Some(k);
+            let unit = &mut self.units[k];
+            unit.window = Some(w);
+            unit.last = unit.last.max(last);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Sums over taps: the forward convolution, and its gradient by the input.
 
 use super::{BLOCK, Cut, Product, SHIFT, Squares, WIDTH};
+use crate::conv::finish::Finish;
 use crate::conv::problem::{Operands, Problem};
 use crate::conv::strip::Source;
-use crate::gemm::Epilogue;
 use crate::gemm::drive::{Shared, Team};
 use crate::gemm::micro::{Kernels, even};
 use crate::gemm::pack::{Panel, pack};
@@ -84,7 +84,7 @@ pub(in crate::conv) unsafe fn solve(
     cut: &Cut,
     o: Operands,
     team: Team<'_>,
-    epilogue: Option<Epilogue<'_>>,
+    finish: Finish<'_>,
 ) {
     with_scratch(&SHARED, if o.packed { 0 } else { packed_len(kernels, cut) }, |memory| {
         let weights = if o.packed { o.w } else { memory.cast_const() };
@@ -109,11 +109,9 @@ pub(in crate::conv) unsafe fn solve(
             team.run(blocks * groups, &|t| {
                 let lines = even(lines, blocks, t / groups);
                 let panels = even(panels, groups, t % groups);
-                work.block(lines.clone(), panels.clone());
-                if let Some(e) = epilogue {
-                    let channels = panels.start * wide..(panels.end * wide).min(p.outputs);
-                    e(work.pixels(lines.start)..work.pixels(lines.end), channels);
-                }
+                let channels = panels.start * wide..(panels.end * wide).min(p.outputs);
+                let pixels = work.pixels(lines.start)..work.pixels(lines.end);
+                finish.block(o.output(0), p.outputs, pixels, channels, |y| work.block(y, lines, panels));
             });
         }
     });
@@ -142,8 +140,8 @@ impl Forward<'_> {
         (line / self.cut.rows * h.output + line % self.cut.rows * self.cut.side) * w.output
     }
 
-    /// Some rows of tiles, in some panels of output channels.
-    unsafe fn block(&self, lines: Range<usize>, panels: Range<usize>) {
+    /// Some rows of tiles, in some panels of output channels, of a result that begins at `y`.
+    unsafe fn block(&self, y: *mut f32, lines: Range<usize>, panels: Range<usize>) {
         let (p, cut, form) = (self.p, self.cut, self.kernels.form(self.p.outputs));
         let wide = form.columns;
         let [_, h, w] = p.axes;
@@ -187,14 +185,21 @@ impl Forward<'_> {
                         };
                         product.run(self.kernels);
                     }
-                    self.unmix(products, right, lines.clone(), channels);
+                    self.unmix(y, products, right, lines.clone(), channels);
                 }
             }
         });
     }
 
     /// Mixes the products of all places back into outputs.
-    unsafe fn unmix(&self, products: *const f32, plane: usize, lines: Range<usize>, channels: Range<usize>) {
+    unsafe fn unmix(
+        &self,
+        y: *mut f32,
+        products: *const f32,
+        plane: usize,
+        lines: Range<usize>,
+        channels: Range<usize>,
+    ) {
         let (p, cut) = (self.p, self.cut);
         let [_, h, w] = p.axes;
         let count = channels.len();
@@ -203,7 +208,7 @@ impl Forward<'_> {
         let mut squares = Sandwich {
             x: products,
             x_steps: [cut.products * plane, plane],
-            y: self.o.output(0),
+            y,
             y_steps: [h.y, w.y],
             channels: count,
             count: whole,
@@ -212,7 +217,7 @@ impl Forward<'_> {
         };
         for line in lines {
             let (example, r) = (line / cut.rows, line % cut.rows * cut.side);
-            let y = self.o.output(example * p.y_batch + r * h.y + channels.start);
+            let y = y.wrapping_add(example * p.y_batch + r * h.y + channels.start);
             // Tiles that reach beyond the output.
             let mut cut_off = 0..cut.columns;
             // SAFETY: whole tiles, or those elements of tiles that exist.
