@@ -79,6 +79,9 @@ pub(crate) const DOTS: usize = 8;
 pub(crate) type Transpose =
     unsafe fn(src: *const f32, src_row: usize, rows: usize, depth: usize, dst: *mut f32, dst_row: usize, width: usize);
 
+/// Copies panels, of a fixed number of vectors, of a matrix row by row: dst[p*panel + d*width + w] = src[d*deep + p*width + w].
+pub(crate) type Panels = unsafe fn(src: *const f32, deep: usize, depth: usize, dst: *mut f32, panel: usize, panels: usize);
+
 /// The micro-kernels of one instruction set.
 pub(crate) struct Kernels {
     /// f32 per vector.
@@ -96,6 +99,8 @@ pub(crate) struct Kernels {
     /// out[i] = Σ_p m[i*row + p] * x[p] for i below `count` <= [`DOTS`]: (m, row, count, x, k, out).
     pub(crate) dots: unsafe fn(*const f32, usize, usize, *const f32, usize, &mut [f32; DOTS]),
     pub(crate) transpose: Transpose,
+    /// [vectors - 1].
+    pub(crate) panels: &'static [Panels],
     /// [pixels - 1]: see [`Strand`].
     pub(crate) across: [Channelwise; STRANDS],
     /// [taps - 1]: see [`Strand`].
@@ -331,6 +336,27 @@ macro_rules! micro_kernels {
             }
         }
 
+        /// Rows of V vectors. (The compiler would call `memmove` for each.)
+        #[$feature]
+        unsafe fn panels<const V: usize>(
+            src: *const f32,
+            deep: usize,
+            depth: usize,
+            dst: *mut f32,
+            panel: usize,
+            panels: usize,
+        ) {
+            for d in 0..depth {
+                let (src, dst) = (src.wrapping_add(d * deep), dst.wrapping_add(d * V * LANES));
+                for p in 0..panels {
+                    for j in 0..V {
+                        // SAFETY: the caller vouches for source and target.
+                        unsafe { store(dst.add(p * panel + j * LANES), load(src.add((p * V + j) * LANES))) };
+                    }
+                }
+            }
+        }
+
         /// R dot products with the same vector.
         #[$feature]
         unsafe fn dot<const R: usize>(m: *const f32, row: usize, x: *const f32, k: usize, out: &mut [f32; DOTS]) {
@@ -473,6 +499,7 @@ macro_rules! micro_kernels {
             wide: tile::<1, 8, true>,
             dots,
             transpose,
+            panels: &[$(panels::<$v>),*],
             across: [across::<1>, across::<2>, across::<3>, across::<4>, across::<5>, across::<6>, across::<7>, across::<8>],
             along: [along::<1>, along::<2>, along::<3>, along::<4>, along::<5>, along::<6>, along::<7>, along::<8>],
             sandwich,

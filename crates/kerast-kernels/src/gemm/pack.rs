@@ -22,14 +22,7 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
     // SAFETY: as demanded of the caller; each branch stays within depth x across elements of the source.
     unsafe {
         if p.wide == 1 && p.across == width {
-            match width {
-                64 => rows::<64>(p, dst),
-                48 => rows::<48>(p, dst),
-                32 => rows::<32>(p, dst),
-                16 => rows::<16>(p, dst),
-                8 => rows::<8>(p, dst),
-                _ => gather(p, width, dst),
-            }
+            pack_rows(kernels, p, width, dst, 0)
         } else if p.wide == 1 && p.across < 12 {
             // Known to the compiler, so that none is a call.
             match p.across {
@@ -64,18 +57,24 @@ pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f
 ///
 /// # Safety
 /// As for [`pack`], with `panel` elements at `dst` for every panel.
-pub(crate) unsafe fn pack_rows(p: Panel, width: usize, dst: *mut f32, panel: usize) {
+pub(crate) unsafe fn pack_rows(kernels: &Kernels, p: Panel, width: usize, dst: *mut f32, panel: usize) {
+    let vectors = width / kernels.lanes;
     // SAFETY: as demanded of the caller.
     unsafe {
-        match width {
-            64 => spread::<64>(p, dst, panel),
-            48 => spread::<48>(p, dst, panel),
-            32 => spread::<32>(p, dst, panel),
-            16 => spread::<16>(p, dst, panel),
-            12 => spread::<12>(p, dst, panel),
-            9 => spread::<9>(p, dst, panel),
-            8 => spread::<8>(p, dst, panel),
-            4 => spread::<4>(p, dst, panel),
+        match (width.is_multiple_of(kernels.lanes), width) {
+            (true, _) if vectors <= kernels.panels.len() => {
+                let (whole, rest) = (p.across / width, p.across % width);
+                (kernels.panels[vectors - 1])(p.src, p.deep, p.depth, dst, panel, whole);
+                if rest > 0 {
+                    let last = Panel { src: p.src.add(whole * width), across: rest, ..p };
+                    pack(kernels, last, width, dst.add(whole * panel));
+                }
+            }
+            (_, 12) => spread::<12>(p, dst, panel),
+            (_, 9) => spread::<9>(p, dst, panel),
+            (_, 8) => spread::<8>(p, dst, panel),
+            (_, 4) => spread::<4>(p, dst, panel),
+            _ if p.across == width => gather(p, width, dst),
             _ => unreachable!("no tile is {width} wide"),
         }
     }
@@ -97,14 +96,6 @@ unsafe fn spread<const W: usize>(p: Panel, dst: *mut f32, panel: usize) {
                 std::ptr::write_bytes(dst.add(whole * panel + rest), 0, W - rest);
             }
         }
-    }
-}
-
-/// Rows of a length known to the compiler.
-unsafe fn rows<const W: usize>(p: Panel, dst: *mut f32) {
-    for d in 0..p.depth {
-        // SAFETY: W elements exist across; see `pack`.
-        unsafe { dst.add(d * W).cast::<[f32; W]>().write(p.src.add(d * p.deep).cast::<[f32; W]>().read()) };
     }
 }
 

@@ -182,7 +182,7 @@ impl<'a> Plan<'a> {
                     if start < end {
                         let dst = packed.get().wrapping_add(place(&ks, 0) + (start - ks.start) * wide);
                         // SAFETY: rows of B to their places in the block of K that they belong to.
-                        unsafe { pack_rows(self.right(o, start..end, panels.clone()), wide, dst, ks.len() * wide) };
+                        unsafe { pack_rows(self.kernels, self.right(o, start..end, panels.clone()), wide, dst, ks.len() * wide) };
                     }
                 }
                 return;
@@ -392,7 +392,7 @@ impl<'a> Plan<'a> {
         };
         if g.a.row == 1 {
             // SAFETY: the rows exist; every stack has its own place in the scratch memory.
-            return unsafe { pack_rows(source(0..rows.len()), stack, left, self.stack_size(ks.len())) };
+            return unsafe { pack_rows(self.kernels, source(0..rows.len()), stack, left, self.stack_size(ks.len())) };
         }
         for t in 0..rows.len().div_ceil(stack) {
             // SAFETY: as above.
