@@ -17,7 +17,7 @@ fn a_loop_runs_until_its_condition_fails() {
     let x = trace.parameter(Type::new(DType::F32, []));
     let graph = trace.finish(&doubled(&x)[..1]).expect("valid");
     for (first, last) in [(3.0f32, 192.0), (150.0, 150.0)] {
-        assert_eq!(evaluate(&graph, &[Tensor::scalar(first)]).expect("runs")[0].item(), Some(last));
+        assert_eq!(evaluate(graph.clone(), &[Tensor::scalar(first)]).expect("runs")[0].item(), Some(last));
     }
 }
 
@@ -66,7 +66,7 @@ fn check(parts: usize, constants: &[&[usize]], carries: &[&[usize]], slices: &[&
         let (h, x) = rest.split_at(carries.len());
         let (last, stacks) = build(&trace, c, h, x);
         let graph = trace.finish(&[last, stacks].concat()).expect("valid");
-        let program = compile(&graph, &[]).expect("compiles");
+        let program = compile(graph.clone(), &[]).expect("compiles");
         let cut = format!("parts: {parts},");
         assert!(
             !program.dump().contains("Scan {") || program.dump().contains(&cut),

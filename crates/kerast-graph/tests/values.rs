@@ -17,7 +17,7 @@ fn run(operands: &[Tensor], f: impl FnOnce(&[Var]) -> Var) -> Tensor {
     let trace = Trace::new();
     let inputs: Vec<Var> = operands.iter().map(|t| trace.parameter(Type::new(t.dtype(), t.shape()))).collect();
     let graph = trace.finish(&[f(&inputs)]).expect("valid");
-    evaluate(&graph, operands).expect("runs").swap_remove(0)
+    evaluate(graph.clone(), operands).expect("runs").swap_remove(0)
 }
 
 #[track_caller]
@@ -106,7 +106,7 @@ fn windows_behind_convolutions() {
                 results.extend(kerast_graph::autodiff::grad(&loss, &v));
                 results.extend(kept.then_some(y));
                 let graph = trace.finish(&results).expect("valid");
-                let program = compile(&graph, &[]).expect("compiles");
+                let program = compile(graph.clone(), &[]).expect("compiles");
                 // The gradient of sums is made of sums of windows too.
                 let others = usize::from(kind == ReduceKind::Sum);
                 let count = program.dump().matches(" = Window").count();
@@ -231,9 +231,9 @@ fn rows_of_a_table_are_updated_in_place() {
         let p: Vec<Var> = operands.iter().map(|t| trace.parameter(Type::new(t.dtype(), t.shape()))).collect();
         let sum = p[1].apply(SegmentSum { segments }, &[&p[2]]);
         let graph = trace.finish(&[update(&p[0], &sum)]).expect("valid");
-        let beside = evaluate(&graph, &operands).expect("runs").swap_remove(0);
+        let beside = evaluate(graph.clone(), &operands).expect("runs").swap_remove(0);
         for threads in [1, 2] {
-            let program = compile(&graph, &[Donation { parameter: 0, result: 0 }]).expect("compiles");
+            let program = compile(graph.clone(), &[Donation { parameter: 0, result: 0 }]).expect("compiles");
             let mut run = program.run(pool(threads)).expect("memory");
             run.put(0, operands[0].clone()).expect("fits");
             (1..3).for_each(|i| run.set(i, &operands[i]).expect("fits"));
@@ -262,8 +262,8 @@ fn activations_are_made_again_for_their_gradients() {
     };
     let x = floats(&[rows, 64], 1);
     let whole = program(rows);
-    let slope = evaluate(&whole, &[x.clone(), weights.clone()]).expect("runs").swap_remove(0);
-    let bytes = compile(&whole, &[]).expect("compiles").arena_bytes();
+    let slope = evaluate(whole.clone(), &[x.clone(), weights.clone()]).expect("runs").swap_remove(0);
+    let bytes = compile(whole.clone(), &[]).expect("compiles").arena_bytes();
     assert!(bytes < 4 * rows * width * 4, "{bytes} bytes");
     let half = program(rows / 2);
     let values = x.as_slice::<f32>().expect("floats");
@@ -271,7 +271,7 @@ fn activations_are_made_again_for_their_gradients() {
         .chunks(values.len() / 2)
         .map(|v| {
             let x = Tensor::new(&[rows / 2, 64], v).expect("half of the rows");
-            evaluate(&half, &[x, weights.clone()]).expect("runs").swap_remove(0).to_f64_vec()
+            evaluate(half.clone(), &[x, weights.clone()]).expect("runs").swap_remove(0).to_f64_vec()
         })
         .collect();
     let largest = slope.to_f64_vec().iter().fold(0.0f64, |m, v| m.max(v.abs()));

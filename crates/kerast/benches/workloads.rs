@@ -84,8 +84,8 @@ fn training(w: &Workload, model: &mut Model, a: &Args, first: &mut f64) -> Resul
     Ok((times, loss))
 }
 
-fn serving(w: &Workload, model: &mut Model, a: &Args, first: &mut f64) -> Result<(Vec<f64>, f64)> {
-    let predictor = model.predictor(w.batch)?;
+fn serving(w: &Workload, model: Model, a: &Args, first: &mut f64) -> Result<(Vec<f64>, f64)> {
+    let predictor = model.into_predictor(w.batch)?;
     let x = w.x.as_slice::<f32>().unwrap_or(&[]).to_vec();
     let mut y = vec![0f32; predictor.output_len()];
     predictor.run(&x, &mut y)?;
@@ -101,17 +101,20 @@ fn serving(w: &Workload, model: &mut Model, a: &Args, first: &mut f64) -> Result
 
 fn main() -> Result<()> {
     let a = args();
-    let Some((mut model, w)) = workload(&a.workload)? else {
+    let Some((model, w)) = workload(&a.workload)? else {
         eprintln!("there is no workload {}", a.workload);
         std::process::exit(1);
     };
-    model = model.threads(a.threads);
+    let mut model = model.threads(a.threads);
     let serves = a.workload == "I" || a.workload.starts_with("Einf");
     let mut first = 0.0;
     let (busy0, own0) = cpu_seconds();
     let begin = Instant::now();
-    let (times, loss) = match serves {
-        true => serving(&w, &mut model, &a, &mut first)?,
+    let (times, loss, trained) = match serves {
+        true => {
+            let (times, value) = serving(&w, model, &a, &mut first)?;
+            (times, value, None)
+        }
         false => {
             let optimizer =
                 if a.opt == "momentum" { Sgd::new(0.05).momentum(0.9).arg() } else { Optimizer::named(&a.opt) };
@@ -121,7 +124,8 @@ fn main() -> Result<()> {
             } else {
                 compile.build()?
             }
-            training(&w, &mut model, &a, &mut first)?
+            let (times, loss) = training(&w, &mut model, &a, &mut first)?;
+            (times, loss, Some(model))
         }
     };
     let (busy1, own1) = cpu_seconds();
@@ -146,9 +150,12 @@ fn main() -> Result<()> {
     );
     if std::env::var_os("KERAST_PROFILE").is_some() {
         let turns = if a.workload == "A" || a.workload == "B" { 100 } else { 10 };
-        match serves {
-            true => print!("{}", Profile::of_serving(&mut model, w.batch, turns)?),
-            false => print!("{}", Profile::of_training(&mut model, &w.x, &w.y, w.batch, turns)?),
+        match (trained, workload(&a.workload)?) {
+            (Some(mut model), _) => print!("{}", Profile::of_training(&mut model, &w.x, &w.y, w.batch, turns)?),
+            (None, Some((model, _))) => {
+                print!("{}", Profile::of_serving(&mut model.threads(a.threads), w.batch, turns)?)
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -288,6 +288,14 @@ fn a_predictor_serves_many_threads_what_predict_says() {
     let all = model.predictor(4).unwrap().predict(&x).unwrap();
     assert!(all[0].to_f64_vec().iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6));
     assert!(predictor.run(&rows[..7], &mut [0.0; 5]).unwrap_err().to_string().contains("288 elements"));
+    let last = model.into_predictor(4).unwrap();
+    assert_eq!(
+        last.predict(&x).unwrap()[0].to_f64_vec(),
+        all[0].to_f64_vec(),
+        "a model that goes leaves the same bits"
+    );
+    let unfit = last.predict(array(&[4, 12, 2], 9)).unwrap_err().to_string();
+    assert!(unfit.contains("do not fit the input"), "{unfit}");
 }
 
 /// A training that is cut again and again, each time by dropping everything, ends with the bits of one that never was.

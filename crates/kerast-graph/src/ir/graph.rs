@@ -136,6 +136,13 @@ impl Graph {
         Ok((first..first + count).map(ValueId).collect())
     }
 
+    /// Makes a value known: the node of this only result becomes a constant.
+    pub(crate) fn fix(&mut self, id: ValueId, value: Tensor) {
+        let node = &mut self.nodes[self.values[id.index()].node as usize];
+        node.op = Constant(value).into();
+        node.operands.clear();
+    }
+
     /// Lets go of the elements of a constant that nobody reads any more.
     pub(crate) fn release(&mut self, id: ValueId) {
         let value = &mut self.values[id.index()];

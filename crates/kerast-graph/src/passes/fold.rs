@@ -1,15 +1,41 @@
 //! Computes once what depends on constants alone, with the very kernels that would compute it at run time.
 
+use super::prune;
 use crate::backend::cpu;
 use crate::error::Result;
-use crate::ir::graph::{Graph, Node, ValueId};
+use crate::ir::graph::{Graph, ValueId};
 use crate::ir::op::Op;
-use crate::ops::Constant;
+use crate::ops::{Constant, Parameter};
 use crate::tensor::Tensor;
+use std::collections::{HashMap, HashSet};
 
-pub(super) fn fold(graph: &Graph) -> Result<Graph> {
-    let fixed = fixed(graph);
-    // What others read, repetitions followed to what is repeated: they cost nothing.
+/// Takes the graph, so that the elements of constants go as soon as nobody needs them: there is never a second copy of all weights.
+pub(super) fn fold(mut graph: Graph) -> Result<Graph> {
+    let fixed = fixed(&graph);
+    let wanted = wanted(&graph, &fixed);
+    if wanted.is_empty() {
+        return Ok(graph);
+    }
+    let needed = needed(&graph, &wanted);
+    let groups = groups(&graph, &wanted);
+    let mut readers = vec![0; graph.num_values()];
+    groups.iter().flat_map(|g| &g.constants).for_each(|v| readers[v.index()] += 1);
+    for group in &groups {
+        for (v, value) in evaluate(&graph, group)? {
+            graph.fix(v, value);
+        }
+        for v in &group.constants {
+            readers[v.index()] -= 1;
+            if readers[v.index()] == 0 && !needed[v.index()] {
+                graph.release(*v);
+            }
+        }
+    }
+    prune::prune(&graph)
+}
+
+/// What others read of the values that are fixed, repetitions followed to what is repeated: they cost nothing.
+fn wanted(graph: &Graph, fixed: &[Option<usize>]) -> Vec<ValueId> {
     let mut wanted: Vec<ValueId> = vec![];
     let mut want = |v: &ValueId| {
         let mut v = *v;
@@ -26,17 +52,63 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
     graph.results.iter().for_each(&mut want);
     wanted.sort_unstable();
     wanted.dedup();
-    if wanted.is_empty() {
-        return Ok(graph.clone());
-    }
-    let values = evaluate(graph, &fixed, &wanted)?;
-    graph.rebuild(|out, _, node, operands| {
-        let known = wanted.iter().position(|v| v.index() == node.result_range().start);
-        match known {
-            Some(i) => out.push(Constant(values[i].clone()).into(), &[], node.scope).map(Some),
-            None => out.push(node.op.clone(), operands, node.scope).map(Some),
+    wanted
+}
+
+/// The values that are still read when the wanted ones are known.
+fn needed(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
+    let mut needed = vec![false; graph.num_values()];
+    graph.results.iter().for_each(|v| needed[v.index()] = true);
+    for node in graph.nodes().iter().rev() {
+        let known = node.results().any(|v| wanted.binary_search(&v).is_ok());
+        if !known && node.result_range().any(|v| needed[v]) {
+            node.operands.iter().for_each(|v| needed[v.index()] = true);
         }
-    })
+    }
+    needed
+}
+
+/// Wanted values that are computed together, because they share work.
+#[derive(Default)]
+struct Group {
+    wanted: Vec<ValueId>,
+    /// Nodes in order, and the constants among their operands.
+    nodes: Vec<usize>,
+    constants: Vec<ValueId>,
+}
+
+fn groups(graph: &Graph, wanted: &[ValueId]) -> Vec<Group> {
+    let mut groups: Vec<Group> = vec![];
+    let mut of_node: HashMap<usize, usize> = HashMap::new();
+    for &v in wanted {
+        let mut own = Group { wanted: vec![v], ..Group::default() };
+        let (mut open, mut shared, mut seen) = (vec![v], vec![], HashSet::new());
+        while let Some(v) = open.pop() {
+            let node = graph.node_of(v);
+            if let Op::Constant(_) = graph.op_of(v) {
+                own.constants.push(v);
+            } else if let Some(&g) = of_node.get(&node) {
+                shared.push(g);
+            } else if seen.insert(node) {
+                own.nodes.push(node);
+                open.extend(&graph.nodes()[node].operands);
+            }
+        }
+        // Groups that share a node become one; those that are gone are empty.
+        for g in shared {
+            let other = std::mem::take(&mut groups[g]);
+            own.wanted.extend(other.wanted);
+            own.nodes.extend(other.nodes);
+            own.constants.extend(other.constants);
+        }
+        own.nodes.iter().for_each(|&n| _ = of_node.insert(n, groups.len()));
+        own.constants.sort_unstable();
+        own.constants.dedup();
+        groups.push(own);
+    }
+    groups.retain(|g| !g.wanted.is_empty());
+    groups.iter_mut().for_each(|g| g.nodes.sort_unstable());
+    groups
 }
 
 /// For each value that depends on constants alone, and takes no more memory than the largest of them: its elements in memory.
@@ -58,27 +130,21 @@ pub(super) fn fixed(graph: &Graph) -> Vec<Option<usize>> {
     fixed
 }
 
-/// The values of these nodes: a program with the constants as parameters.
-fn evaluate(graph: &Graph, fixed: &[Option<usize>], wanted: &[ValueId]) -> Result<Vec<Tensor>> {
-    let mut arguments = vec![];
-    let mut needed = vec![false; graph.num_values()];
-    wanted.iter().for_each(|v| needed[v.index()] = true);
-    for node in graph.nodes().iter().rev() {
-        if needed[node.result_range().start] {
-            node.operands.iter().for_each(|v| needed[v.index()] = true);
-        }
+/// The wanted values of a group: a program with the constants as parameters.
+fn evaluate(graph: &Graph, group: &Group) -> Result<Vec<(ValueId, Tensor)>> {
+    let mut part = Graph::new();
+    let (mut arguments, mut map) = (vec![], HashMap::new());
+    for v in &group.constants {
+        let Op::Constant(Constant(value)) = graph.op_of(*v) else { continue };
+        let parameter = Parameter { index: arguments.len(), ty: graph.ty(*v).clone() };
+        map.insert(*v, part.push(parameter.into(), &[], 0)?[0]);
+        arguments.push(value.clone());
     }
-    let part = |node: &Node| needed[node.result_range().start] && fixed[node.result_range().start].is_some();
-    let mut of = graph.clone();
-    of.results = wanted.to_vec();
-    let of = of.rebuild(|out, _, node, operands| match &node.op {
-        _ if !part(node) => Ok(None),
-        Op::Constant(Constant(value)) => {
-            arguments.push(value.clone());
-            let ty = graph.ty(ValueId(node.result_range().start as u32)).clone();
-            out.push(Op::Parameter(crate::ops::Parameter { index: arguments.len() - 1, ty }), &[], node.scope).map(Some)
-        }
-        op => out.push(op.clone(), operands, node.scope).map(Some),
-    })?;
-    cpu::evaluate(&of, &arguments)
+    for &n in &group.nodes {
+        let node = &graph.nodes()[n];
+        let operands: Vec<ValueId> = node.operands.iter().map(|v| map[v]).collect();
+        map.extend(node.results().zip(part.push(node.op.clone(), &operands, 0)?));
+    }
+    part.results = group.wanted.iter().map(|v| map[v]).collect();
+    Ok(group.wanted.iter().copied().zip(cpu::evaluate(part, &arguments)?).collect())
 }

@@ -13,28 +13,27 @@ use crate::error::Result;
 use crate::ir::graph::Graph;
 use crate::ir::verify::verify;
 
-type Pass = fn(&Graph) -> Result<Graph>;
+type Pass = fn(Graph) -> Result<Graph>;
 
 /// The passes in order. Scans are joined while their operands are still as traced; then `prune` and `trim_scans`, so that nobody works on
 /// what nobody reads; `legalize` before `simplify` and `dedupe`, since it adds nodes; the second `simplify` sees what `dedupe` joined.
 const PASSES: &[(&str, Pass)] = &[
-    ("join scans", join_scans::join_scans),
-    ("prune", prune::prune),
-    ("trim scans", trim_scans::trim_scans),
-    ("legalize", legalize::legalize),
-    ("absorb", absorb::absorb),
+    ("join scans", |g| join_scans::join_scans(&g)),
+    ("prune", |g| prune::prune(&g)),
+    ("trim scans", |g| trim_scans::trim_scans(&g)),
+    ("legalize", |g| legalize::legalize(&g)),
+    ("absorb", |g| absorb::absorb(&g)),
     ("fold", fold::fold),
-    ("simplify", simplify::simplify),
-    ("dedupe", dedupe::dedupe),
-    ("simplify again", simplify::simplify),
-    ("prune again", prune::prune),
+    ("simplify", |g| simplify::simplify(&g)),
+    ("dedupe", |g| dedupe::dedupe(&g)),
+    ("simplify again", |g| simplify::simplify(&g)),
+    ("prune again", |g| prune::prune(&g)),
 ];
 
 /// Runs all passes; verifies after each in debug builds.
-pub fn run(graph: &Graph) -> Result<Graph> {
-    let mut graph = graph.clone();
+pub fn run(mut graph: Graph) -> Result<Graph> {
     for (name, pass) in PASSES {
-        graph = pass(&graph)?;
+        graph = pass(graph)?;
         if cfg!(debug_assertions) {
             verify(&graph).map_err(|e| e.fact("after pass", name))?;
         }
@@ -44,7 +43,7 @@ pub fn run(graph: &Graph) -> Result<Graph> {
 }
 
 /// Runs one pass by name, for tests.
-pub fn run_one(name: &str, graph: &Graph) -> Option<Result<Graph>> {
+pub fn run_one(name: &str, graph: Graph) -> Option<Result<Graph>> {
     PASSES.iter().find(|(n, _)| *n == name).map(|(_, pass)| pass(graph))
 }
 

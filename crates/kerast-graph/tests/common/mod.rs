@@ -50,7 +50,7 @@ impl Program {
     /// Verifies and compiles.
     pub(crate) fn new(graph: &Graph, threads: usize) -> Program {
         verify(graph).expect("valid");
-        let run = compile(graph, &[]).and_then(|e| e.run(pool(threads))).expect("compiles");
+        let run = compile(graph.clone(), &[]).and_then(|e| e.run(pool(threads))).expect("compiles");
         Program { run, results: graph.results.len() }
     }
 

@@ -80,7 +80,8 @@ pub(crate) type Transpose =
     unsafe fn(src: *const f32, src_row: usize, rows: usize, depth: usize, dst: *mut f32, dst_row: usize, width: usize);
 
 /// Copies panels, of a fixed number of vectors, of a matrix row by row: dst[p*panel + d*width + w] = src[d*deep + p*width + w].
-pub(crate) type Panels = unsafe fn(src: *const f32, deep: usize, depth: usize, dst: *mut f32, panel: usize, panels: usize);
+pub(crate) type Panels =
+    unsafe fn(src: *const f32, deep: usize, depth: usize, dst: *mut f32, panel: usize, panels: usize);
 
 /// The micro-kernels of one instruction set.
 pub(crate) struct Kernels {

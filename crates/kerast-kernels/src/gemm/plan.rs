@@ -182,7 +182,15 @@ impl<'a> Plan<'a> {
                     if start < end {
                         let dst = packed.get().wrapping_add(place(&ks, 0) + (start - ks.start) * wide);
                         // SAFETY: rows of B to their places in the block of K that they belong to.
-                        unsafe { pack_rows(self.kernels, self.right(o, start..end, panels.clone()), wide, dst, ks.len() * wide) };
+                        unsafe {
+                            pack_rows(
+                                self.kernels,
+                                self.right(o, start..end, panels.clone()),
+                                wide,
+                                dst,
+                                ks.len() * wide,
+                            )
+                        };
                     }
                 }
                 return;

@@ -5,8 +5,9 @@ use kerast::initializers::Initializer;
 use kerast::layers::*;
 use kerast::losses::{Loss, SparseCategoricalCrossentropy};
 use kerast::models::{Apply, Model, Sequential, Symbol};
-use kerast::{Result, Tensor};
+use kerast::{DType, Result, Tensor};
 use kerast_graph::Var;
+use kerast_kernels::buffer::Buffer;
 
 /// A small generator of its own, so that the data do not depend on the library.
 pub(crate) struct Numbers(u64);
@@ -41,6 +42,17 @@ fn training(layers: &[f64]) -> f64 {
     3.0 * layers.iter().sum::<f64>() - layers[0]
 }
 
+/// The network of A and I.
+fn mlp() -> Model {
+    let relu = |n: usize| Dense::new(n).activation("relu");
+    Sequential::new()
+        .add(relu(128).input_dim(784))
+        .add(Dropout::new(0.3))
+        .add(relu(128))
+        .add(Dropout::new(0.3))
+        .add(Dense::new(10).activation("softmax"))
+}
+
 /// The network and the data of a workload.
 pub(crate) fn workload(name: &str) -> Result<Option<(Model, Workload)>> {
     let mut r = Numbers(42);
@@ -50,18 +62,12 @@ pub(crate) fn workload(name: &str) -> Result<Option<(Model, Workload)>> {
     Ok(Some(match name {
         "A" => {
             let n = 48_000;
-            let model = Sequential::new()
-                .add(relu(128).input_dim(784))
-                .add(Dropout::new(0.3))
-                .add(relu(128))
-                .add(Dropout::new(0.3))
-                .add(Dense::new(10).activation("softmax"));
             let flops = training(&[dense(784., 128.), dense(128., 128.), dense(128., 10.)]);
-            let x: Vec<f32> = (0..n * 784).map(|_| r.unit()).collect();
+            let x = rows(&mut r, &[n, 784])?;
             let y: Vec<i32> = (0..n).map(|_| r.below(10)).collect();
-            let (x, y) = (Tensor::new(&[n, 784], &x)?, Tensor::new(&[n], &y)?);
+            let y = Tensor::new(&[n], &y)?;
             (
-                model,
+                mlp(),
                 Workload {
                     x,
                     y,
@@ -106,9 +112,9 @@ pub(crate) fn workload(name: &str) -> Result<Option<(Model, Workload)>> {
                 .add(Dense::new(10).activation("softmax"));
             let flops =
                 training(&[conv(28., 1., 20., 5.), conv(14., 20., 50., 5.), dense(2450., 500.), dense(500., 10.)]);
-            let x: Vec<f32> = (0..n * 784).map(|_| r.unit()).collect();
+            let x = rows(&mut r, &[n, 28, 28, 1])?;
             let y: Vec<i32> = (0..n).map(|_| r.below(10)).collect();
-            let (x, y) = (Tensor::new(&[n, 28, 28, 1], &x)?, Tensor::new(&[n], &y)?);
+            let y = Tensor::new(&[n], &y)?;
             (
                 model,
                 Workload {
@@ -123,9 +129,8 @@ pub(crate) fn workload(name: &str) -> Result<Option<(Model, Workload)>> {
             )
         }
         "I" => {
-            let Some((model, w)) = workload("A")? else { return Ok(None) };
-            let flops_per_sample = 2.0 * (784. * 128. + 128. * 128. + 1280.);
-            (model, Workload { x: rows(&mut r, &[1, 784])?, batch: 1, flops_per_sample, ..w })
+            let flops = 784. * 128. + 128. * 128. + 1280.;
+            classes(mlp(), rows(&mut r, &[1, 784])?, &mut r, 1, 2.0 * flops, 1.0)?
         }
         "D" => {
             let n = 2560;
@@ -202,8 +207,11 @@ pub(crate) fn workload(name: &str) -> Result<Option<(Model, Workload)>> {
     }))
 }
 
+/// Random numbers in the memory that the tensor has then: there is no second copy.
 fn rows(r: &mut Numbers, shape: &[usize]) -> Result<Tensor> {
-    Tensor::new(shape, &(0..shape.iter().product()).map(|_| r.unit()).collect::<Vec<f32>>())
+    let mut memory = Buffer::zeroed(shape.iter().product::<usize>() * size_of::<f32>());
+    memory.as_mut_slice::<f32>().fill_with(|| r.unit());
+    Tensor::from_buffer(DType::F32, shape, memory)
 }
 
 /// Ten classes, one number each.

@@ -12,7 +12,7 @@ pub use model::{Model, Sequential};
 pub use symbol::{Apply, IntoLayer, Symbol, Symbols};
 
 pub(crate) use compile::{CompileRecipe, Compiled, OutputRules, Wanted};
-pub(crate) use network::{Network, Port, input_symbol};
+pub(crate) use network::{Expected, Network, Port, input_symbol};
 pub(crate) use serialize::{describe, model_json, parse_model};
 pub(crate) use summary::bytes_text;
 

@@ -33,7 +33,13 @@ pub(crate) struct Network {
     pub(crate) outputs: Vec<Port>,
 }
 
-/// A model's name and what each of its outputs is.
+/// An input: its name, shape and type.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    pub(crate) name: String,
+    pub(crate) ty: (Shape, DType),
+}
+
 impl Network {
     /// The network between symbols.
     pub(crate) fn between(inputs: &[Symbol], outputs: &[Symbol]) -> Result<Network> {
@@ -159,6 +165,12 @@ impl Network {
     /// Shape and type of a port.
     pub(crate) fn ty(&self, p: Port) -> &(Shape, DType) {
         &self.uses[p.node].outputs[p.index]
+    }
+
+    /// The inputs by themselves, to check data against without the layers.
+    pub(crate) fn expected(&self) -> Vec<Expected> {
+        let one = |(p, name): (&Port, String)| Expected { name, ty: self.ty(*p).clone() };
+        self.inputs.iter().zip(self.input_names()).map(one).collect()
     }
 
     /// The names of the inputs: their layers'.

@@ -254,7 +254,7 @@ mod tests {
             let mut args = vec![Tensor::scalar(0.1f32)];
             args.extend(state.iter().cloned());
             args.push(w);
-            let mut out = evaluate(&graph, &args).expect("runs");
+            let mut out = evaluate(graph.clone(), &args).expect("runs");
             w = out.remove(0);
             state = out;
         }

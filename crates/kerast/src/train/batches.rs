@@ -1,7 +1,7 @@
 //! Arrays as batches: checks, ranks brought to the model's, the order of samples.
 
 use super::arrays::Arrays;
-use crate::models::{Network, OutputRules, describe};
+use crate::models::{Expected, Network, OutputRules, describe};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
 use kerast_kernels::buffer::Buffer;
 use kerast_kernels::random::Stream;
@@ -47,12 +47,11 @@ pub(crate) fn rows(t: &Tensor, from: usize, to: usize) -> Result<Tensor> {
 }
 
 /// The inputs of a model, checked: names, ranks, sizes, types, NaN.
-pub(crate) fn inputs(network: &Network, arrays: &Arrays) -> Result<Vec<Tensor>> {
-    let names = network.input_names();
+pub(crate) fn inputs(expected: &[Expected], arrays: &Arrays) -> Result<Vec<Tensor>> {
+    let names: Vec<String> = expected.iter().map(|e| e.name.clone()).collect();
     let given = arrays.in_order(&names, "input")?;
     let mut out = vec![];
-    for ((t, p), name) in given.into_iter().zip(&network.inputs).zip(&names) {
-        let (shape, dtype) = network.ty(*p);
+    for (t, Expected { name, ty: (shape, dtype) }) in given.into_iter().zip(expected) {
         let t = fit_rank(t, shape.len());
         let fits =
             t.shape().len() == shape.len() && t.shape().iter().zip(shape).all(|(n, d)| d.is_none_or(|d| d == *n));
@@ -151,7 +150,7 @@ pub(crate) fn samples(
     weights: Option<&Arrays>,
     class_weight: &[(i64, f64)],
 ) -> Result<Samples> {
-    let x = inputs(network, x)?;
+    let x = inputs(&network.expected(), x)?;
     let names = network.output_names();
     let with_loss: Vec<String> =
         rules.iter().filter(|r| r.loss.is_some() || !r.metrics.is_empty()).map(|r| r.name.clone()).collect();

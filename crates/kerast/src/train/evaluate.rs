@@ -135,7 +135,7 @@ impl<'a> Predict<'a> {
         let x = self.x?;
         self.model.build_for(&x)?;
         let network = self.model.network()?;
-        let data = Samples { x: batches::inputs(&network, &x)?, ..Samples::default() };
+        let data = Samples { x: batches::inputs(&network.expected(), &x)?, ..Samples::default() };
         let n = data.len();
         let mode = if self.training { Mode::Sample } else { Mode::Predict };
         let mut parts: Vec<Vec<Tensor>> = vec![];

@@ -57,7 +57,7 @@ impl Model {
         })?;
         let parameters: usize = variables.iter().filter(|v| !v.spec().seed).map(|v| v.ty().bytes()).sum();
         let optimizer: usize = graph.optimizer.iter().map(|s| s.ty.bytes()).sum();
-        let rest = cpu::compile(&graph.graph, &graph.donations)?.arena_bytes();
+        let rest = cpu::compile(graph.graph, &graph.donations)?.arena_bytes();
         Ok([parameters, optimizer, rest])
     }
 }

@@ -3,10 +3,10 @@
 use super::arrays::IntoArrays;
 use super::batches;
 use super::step::{self, Mode, Recipe, Signature};
-use crate::models::{Model, Network};
+use crate::models::{Expected, Model};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
-use kerast_graph::Type;
 use kerast_graph::backend::cpu::{self, Executable, Run, StepInfo};
+use kerast_graph::{Graph, Type};
 use kerast_kernels::pool::Pool;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Predictor {
-    network: Arc<Network>,
+    inputs: Vec<Expected>,
     executable: Executable,
     pool: Arc<Pool>,
     /// Number of the first input among the parameters, and the inputs' types.
@@ -37,6 +37,27 @@ pub struct Predictor {
 impl Model {
     /// This model made ready to predict batches of `batch` samples. Later changes of the model's weights do not reach it.
     pub fn predictor(&mut self, batch: usize) -> Result<Predictor> {
+        self.served(batch)?.ready()
+    }
+
+    /// [`Model::predictor`] for a model that is not needed any more: its weights go while the predictor's are made, so that there are never
+    /// two of each in memory, unless another model has the same layers.
+    ///
+    /// ```
+    /// # use kerast::prelude::*;
+    /// # let model = Sequential::new().add(Dense::new(3).activation("softmax").input_dim(4));
+    /// let predictor = model.into_predictor(1)?;
+    /// assert_eq!(predictor.output_len(), 3);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn into_predictor(mut self, batch: usize) -> Result<Predictor> {
+        let served = self.served(batch)?;
+        drop(self);
+        served.ready()
+    }
+
+    /// The graph for batches of one size, with the weights as constants.
+    fn served(&mut self, batch: usize) -> Result<Served> {
         let network = self.network()?;
         let variables = self.variables()?;
         let fixed = |(shape, dtype): &(Vec<Option<usize>>, DType)| {
@@ -58,11 +79,32 @@ impl Model {
             compiled: None,
             signature: &signature,
         })?;
-        let executable = cpu::compile(&graph.graph, &[])?;
-        let pool = cpu::pool(self.threads);
+        Ok(Served {
+            inputs: network.expected(),
+            x: (graph.at.x, x),
+            outputs: graph.outputs,
+            graph: graph.graph,
+            threads: self.threads,
+        })
+    }
+}
+
+/// What a predictor is made of.
+struct Served {
+    inputs: Vec<Expected>,
+    graph: Graph,
+    x: (usize, Vec<Type>),
+    outputs: Vec<usize>,
+    threads: usize,
+}
+
+impl Served {
+    fn ready(self) -> Result<Predictor> {
+        let Served { inputs, graph, x, outputs, threads } = self;
+        let executable = cpu::compile(graph, &[])?;
+        let pool = cpu::pool(threads);
         let first = executable.run(pool.clone())?;
-        let x = (graph.at.x, x);
-        Ok(Predictor { network, executable, pool, x, outputs: graph.outputs, idle: Mutex::new(vec![first]) })
+        Ok(Predictor { inputs, executable, pool, x, outputs, idle: Mutex::new(vec![first]) })
     }
 }
 
@@ -109,7 +151,7 @@ impl Predictor {
 
     /// Predicts one batch; every output.
     pub fn predict(&self, x: impl IntoArrays) -> Result<Vec<Tensor>> {
-        let x = batches::inputs(&self.network, &x.arrays()?)?;
+        let x = batches::inputs(&self.inputs, &x.arrays()?)?;
         self.with_run(|run| {
             x.iter().enumerate().try_for_each(|(i, t)| run.set(self.x.0 + i, t))?;
             run.run();

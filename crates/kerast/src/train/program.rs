@@ -66,8 +66,8 @@ impl Model {
             compiled: self.compiled.as_ref(),
             signature: &signature,
         };
-        let graph = step::build(&recipe)?;
-        let executable = cpu::compile(&graph.graph, &graph.donations)?;
+        let mut graph = step::build(&recipe)?;
+        let executable = cpu::compile(std::mem::take(&mut graph.graph), &graph.donations)?;
         let run = executable.run(cpu::pool(self.threads))?;
         let count = executable.parameter_types().count();
         let donated = (0..count).map(|i| graph.donations.iter().any(|d| d.parameter == i)).collect();

@@ -109,7 +109,7 @@ pub(crate) fn compute(
     let text = |e: Error| e.to_string();
     let outputs = f(&trace, &vars).map_err(text)?;
     let graph = trace.finish(&outputs).map_err(text)?;
-    evaluate(&graph, inputs).map_err(text)
+    evaluate(graph.clone(), inputs).map_err(text)
 }
 
 /// Skips classes that are not in a registry; other errors are failures.

@@ -24,8 +24,8 @@ use kerast_kernels::machine::{Packing, Place, Program, Step};
 use kerast_kernels::map::{Access, MapBuilder};
 use std::sync::Arc;
 
-/// Compiles a graph. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
-pub fn compile(graph: &Graph, donations: &[Donation]) -> Result<Executable> {
+/// Compiles a graph, which may let go of constants on the way. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
+pub fn compile(graph: Graph, donations: &[Donation]) -> Result<Executable> {
     Ok(lower(passes::run(graph)?, donations, 0)?.0)
 }
 
@@ -88,7 +88,7 @@ fn step(job: Job, scratch: Place, places: &[Option<Place>]) -> Result<Step> {
 
 /// A nested graph as a part of a kernel that runs it many times with the same first `fixed` parameters.
 pub(crate) fn part(graph: &Graph, fixed: usize) -> Result<Part> {
-    lowered(passes::run(graph)?, fixed)
+    lowered(passes::run(graph.clone())?, fixed)
 }
 
 fn lowered(graph: Graph, fixed: usize) -> Result<Part> {
@@ -110,7 +110,7 @@ pub(crate) fn scan(
     length: usize,
     reverse: bool,
 ) -> Result<control::Scan> {
-    let whole = passes::run(body)?;
+    let whole = passes::run(body.clone())?;
     match rows::cut(&whole, constants, carries) {
         Some(c) => {
             let scan = control::Scan::new(part(&c.body, constants)?, constants, carries, length, reverse);
@@ -121,7 +121,7 @@ pub(crate) fn scan(
 }
 
 /// Runs a graph once on these arguments; for tests and for small jobs.
-pub fn evaluate(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+pub fn evaluate(graph: Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
     let mut run = compile(graph, &[])?.run(pool(1))?;
     for (i, a) in arguments.iter().enumerate() {
         run.set(i, a)?;
