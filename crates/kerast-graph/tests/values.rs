@@ -279,3 +279,20 @@ fn activations_are_made_again_for_their_gradients() {
         assert!((v - halves[0][i] - halves[1][i]).abs() < 1e-5 * largest, "element {i}: {v}");
     }
 }
+
+/// The kernel along the last axis gives what maximum, exponential, sum and division give.
+#[test]
+fn softmax_of_rows() {
+    for shape in [[40, 1], [1000, 10], [7, 63], [7, 64], [9, 130], [3, 5000]] {
+        let x = floats(&shape, 5);
+        let made = run(std::slice::from_ref(&x), |v| v[0].softmax(1)).to_f64_vec();
+        let parts = run(&[x], |v| v[0].convert(DType::F64).softmax(1)).to_f64_vec();
+        let worst = made.iter().zip(&parts).map(|(a, b)| ((a - b) / b).abs()).fold(0.0, f64::max);
+        // x less the largest, up to 4, is rounded to 2.4e-7; the rest is good for four roundings.
+        assert!(worst < 5e-7, "{shape:?}: {worst}");
+    }
+    let inf = f32::INFINITY;
+    let x = Tensor::new(&[3, 2], &[f32::NAN, 1.0, -inf, -inf, -inf, 7.0]).expect("six values");
+    let made = run(&[x], |v| v[0].softmax(1)).to_f64_vec();
+    assert!(made[..4].iter().all(|v| v.is_nan()) && made[4..] == [0.0, 1.0], "{made:?}");
+}

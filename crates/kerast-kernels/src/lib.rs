@@ -26,4 +26,5 @@ pub mod rows;
 pub mod scatter;
 mod scratch;
 pub mod segment_sum;
+pub mod softmax;
 pub mod window;

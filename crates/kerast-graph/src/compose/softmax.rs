@@ -1,12 +1,16 @@
 //! Softmax and its logarithm, shifted by the maximum so that nothing overflows.
 
 use crate::ir::var::Var;
-use crate::ops::CrossEntropy;
+use crate::ops::{CrossEntropy, Softmax};
+use kerast_kernels::dtype::DType;
 
 impl Var {
     /// `e^x / Σ e^x` along one axis.
     #[track_caller]
     pub fn softmax(&self, axis: usize) -> Var {
+        if self.dtype() == DType::F32 && axis + 1 == self.shape().len() {
+            return self.apply(Softmax, &[]);
+        }
         let e = self.shifted(axis).exp();
         &e / e.keep(axis, |v| v.reduce_sum(&[axis]))
     }

@@ -29,6 +29,7 @@ mod scatter;
 mod segment_sum;
 mod select;
 mod slice;
+mod softmax;
 mod sort;
 mod stop_gradient;
 mod transpose;
@@ -64,6 +65,7 @@ pub use scatter::{Combine, Scatter, ScatterDims};
 pub use segment_sum::SegmentSum;
 pub use select::{Clamp, Select};
 pub use slice::Slice;
+pub use softmax::Softmax;
 pub use sort::{Sort, TopK};
 pub use stop_gradient::StopGradient;
 pub use transpose::Transpose;
@@ -128,6 +130,8 @@ ops! {
     Cumulative(Cumulative),
     /// Mean and variance.
     Moments(Moments),
+    /// Softmax along the last axis.
+    Softmax(Softmax),
     /// Cross-entropy of logits with class numbers.
     CrossEntropy(CrossEntropy),
     /// Convolution.
