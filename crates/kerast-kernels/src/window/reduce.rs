@@ -168,6 +168,7 @@ impl Window {
         let (high, stride) = p.outer.first().map_or((1, 1), |a| (a.window.input, a.window.stride));
         let above = |row: usize| row / high * p.rows + (row % high).div_ceil(stride).min(p.rows);
         let units = above(rows.start) * self.blocks.len()..above(rows.end) * self.blocks.len();
+        debug_assert!(lanes.len() == p.lanes || !p.is_narrow(), "few lanes are worked on together");
         let o = self.operands(x, outputs[0].cast(), outputs.get(1).copied());
         // SAFETY: the caller's promise.
         unsafe {

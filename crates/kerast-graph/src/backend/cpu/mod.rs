@@ -24,7 +24,8 @@ use kerast_kernels::machine::{Packing, Place, Program, Step};
 use kerast_kernels::map::{Access, MapBuilder};
 use std::sync::Arc;
 
-/// Compiles a graph, which may let go of constants on the way. `donations` pair a parameter with the result that replaces it in place: state that is kept from run to run.
+/// Compiles a graph, which lets go of constants on the way. `donations` pair a parameter with the result that replaces it in place: state that
+/// is kept from run to run.
 pub fn compile(graph: Graph, donations: &[Donation]) -> Result<Executable> {
     Ok(lower(passes::run(graph)?, donations, 0)?.0)
 }
