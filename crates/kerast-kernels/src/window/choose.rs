@@ -13,7 +13,7 @@ impl Plan {
     /// Some lanes of one row of places.
     ///
     /// # Safety
-    /// As for `Window::rows`.
+    /// As for `Window::units`.
     #[inline(always)]
     pub(super) unsafe fn choose<T: Number, const LARGEST: bool>(
         &self,
