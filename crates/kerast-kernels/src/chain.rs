@@ -107,15 +107,11 @@ impl Bound<'_> {
         unsafe { self.run(&self.inputs_at(raw), ranges) }
     }
 
-    /// Applies a chain [`Chain::within`] a kernel to a stretch of elements where they lie, counted from `raw`.
-    ///
-    /// # Safety
-    /// As for [`Bound::apply_to`].
-    pub unsafe fn apply_within(&self, raw: *mut f32, range: Range<usize>) {
-        let inputs = self.inputs_at(raw);
-        let inputs = &inputs[..self.chain.inputs.len()];
-        // SAFETY: the caller's promise.
-        unsafe { self.chain.map.run_ranges(inputs, &[raw.cast()], std::iter::once(range)) }
+    /// The same for a chain [`Chain::within`] a kernel, whose raw result lies, or would begin, at `raw`, and is overwritten there.
+    pub fn at(&self, raw: *mut f32) -> Bound<'_> {
+        let mut outputs = self.outputs;
+        outputs[0] = raw.cast();
+        Bound { inputs: self.inputs_at(raw), outputs, raw, ..*self }
     }
 
     /// The inputs with the raw result at `raw`.

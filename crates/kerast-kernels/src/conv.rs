@@ -240,7 +240,6 @@ pub unsafe fn conv_f32_on(
     pool: &Pool,
     epilogue: Option<Epilogue<'_>>,
 ) {
-    // SAFETY: passed on.
     let finish = epilogue.map_or(Finish::Nothing, Finish::Report);
     // SAFETY: passed on.
     unsafe { problem::solve(Kernels::of(isa), c, problem::Operands { x, w, y, packed: false }, pool, finish) }
@@ -282,22 +281,15 @@ impl ConvKernel {
         let (x, w) = (io.input::<f32>(0), io.input::<f32>(1));
         self.check(x.len(), w.len(), usize::MAX);
         let bound = self.chain.as_ref().map(|chain| chain.bind(io));
-        let outputs = Outputs {
-            at: std::array::from_fn(|i| if i < window.outputs() { io.output_ptr(i) } else { std::ptr::null_mut() }),
-        };
+        let outputs = window.outputs(io);
         let (channels, row) = (self.conv.out_channels, self.row());
         let done = |y: *mut f32, pixels: Range<usize>, part: Range<usize>| {
             // SAFETY: this block of whole rows is complete and reported once; the window was asked.
             unsafe {
                 if let Some(bound) = &bound {
-                    match part.len() == channels {
-                        true => bound.apply_within(y, pixels.start * channels..pixels.end * channels),
-                        false => pixels
-                            .clone()
-                            .for_each(|p| bound.apply_within(y, p * channels + part.start..p * channels + part.end)),
-                    }
+                    bound.at(y).apply(channels, pixels.clone(), part.clone());
                 }
-                window.rows_of(y, outputs.get(), pixels.start / row..pixels.end / row, part);
+                window.rows_of(y, &outputs, pixels.start / row..pixels.end / row, part);
             }
         };
         let rows = self.apart(window).expect("asked before");
@@ -407,19 +399,5 @@ impl Kernel for ConvKernel {
 
     fn flops(&self) -> f64 {
         self.conv.flops() + self.chain.as_ref().map_or(0.0, Chain::flops)
-    }
-}
-
-/// The outputs of a reduction.
-struct Outputs {
-    at: [*mut u8; 2],
-}
-
-// SAFETY: tasks write different rows and lanes.
-unsafe impl Sync for Outputs {}
-
-impl Outputs {
-    fn get(&self) -> &[*mut u8] {
-        &self.at
     }
 }

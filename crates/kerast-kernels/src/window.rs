@@ -118,6 +118,17 @@ impl Axis {
         let taps = (0..w.output()).map(place).collect();
         Axis { window, taps, step, turn: turn as u32, from, to }
     }
+
+    /// What lies under place `o` of this axis below `base`, a tap of the axes before.
+    fn under(&self, o: usize, base: Tap) -> impl Iterator<Item = Tap> {
+        let t = self.taps[o];
+        // Only of windows that have numbers at all these are what they say.
+        let number = base.number.wrapping_mul(self.window.size as u32).wrapping_add(t.number);
+        (0..t.count).map(move |j| Tap {
+            at: base.at + (t.first + j * self.step) * self.from,
+            number: number.wrapping_add((j as u32).wrapping_mul(self.turn)),
+        })
+    }
 }
 
 fn gcd(a: usize, b: usize) -> usize {
@@ -193,14 +204,9 @@ impl Plan {
             inner /= a.taps.len();
             let o = row / inner % a.taps.len();
             to += o * a.to;
-            let t = a.taps[o];
             let before = from.len();
             for k in 0..before {
-                let base = from[k];
-                from.extend((0..t.count).map(|j| Tap {
-                    at: base.at + (t.first + j * a.step) * a.from,
-                    number: base.number * a.window.size as u32 + t.number + j as u32 * a.turn,
-                }));
+                from.extend(a.under(o, from[k]));
             }
             from.drain(..before);
         }

@@ -153,8 +153,7 @@ impl Sent {
 }
 
 /// With y = a ≤ 0 ? 0 : a and p its largest per window: a ≤ 0 ? 0 : scatter(g) = scatter(p ≤ 0 ? 0 : g), since g goes to where y is
-/// p: the gradient of a rectifier below the largest of windows, on as many elements as there are windows. (Where a window holds a NaN, so
-/// does p, and the gradient of one of its other elements may differ.)
+/// p: the gradient of a rectifier below the largest of windows, on as many elements as there are windows.
 fn rectified_scatter(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> {
     let made_by = |v: ValueId| &out.nodes()[out.node_of(v)];
     let Some(sent) = Sent::of(out, x[2]).filter(|s| s.windows.largest) else { return Ok(None) };

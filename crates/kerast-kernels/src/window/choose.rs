@@ -17,7 +17,7 @@ impl Plan {
     #[inline(always)]
     pub(super) unsafe fn choose<T: Number, const LARGEST: bool>(
         &self,
-        o: &Operands<'_, T>,
+        o: &Operands<T>,
         row: &Row<'_>,
         lanes: &Range<usize>,
         taps: &mut Vec<Tap>,
@@ -27,16 +27,9 @@ impl Plan {
             if self.is_narrow() {
                 return self.choose_narrow::<T, LARGEST>(o, row);
             }
-            let last = &self.last;
             for place in row.block.places.clone() {
-                let t = last.taps[place];
                 taps.clear();
-                for r in row.taps {
-                    taps.extend((0..t.count).map(|j| Tap {
-                        at: r.at + (t.first + j * last.step) * self.lanes,
-                        number: r.number * last.window.size as u32 + t.number + j as u32 * last.turn,
-                    }));
-                }
+                row.taps.iter().for_each(|r| taps.extend(self.last.under(place, *r)));
                 let to = row.to + (place - row.block.places.start) * self.lanes;
                 if lanes.len() < LANES {
                     lanes.clone().for_each(|lane| best::<T, LARGEST, 1>(o, taps, lane, to));
@@ -60,7 +53,7 @@ impl Plan {
     /// # Safety
     /// As for `choose`.
     #[inline(always)]
-    unsafe fn choose_narrow<T: Number, const LARGEST: bool>(&self, o: &Operands<'_, T>, row: &Row<'_>) {
+    unsafe fn choose_narrow<T: Number, const LARGEST: bool>(&self, o: &Operands<T>, row: &Row<'_>) {
         let (lanes, w) = (self.lanes, &self.last.window);
         let (places, most) = (&row.block.places, PLACES / self.lanes);
         for first in places.clone().step_by(most) {
@@ -120,12 +113,7 @@ fn keeps<T: Number, const LARGEST: bool>(before: T, x: T) -> bool {
 /// # Safety
 /// The taps lie in the operand; the lanes of the place at `to` are the caller's.
 #[inline(always)]
-unsafe fn best<T: Number, const LARGEST: bool, const N: usize>(
-    o: &Operands<'_, T>,
-    taps: &[Tap],
-    at: usize,
-    to: usize,
-) {
+unsafe fn best<T: Number, const LARGEST: bool, const N: usize>(o: &Operands<T>, taps: &[Tap], at: usize, to: usize) {
     let (mut best, mut chosen) = ([worst::<T, LARGEST>(); N], [NONE; N]);
     // SAFETY: the caller's promise.
     unsafe {

@@ -2,13 +2,13 @@
 
 use super::{Block, LANES, Plan, Tap, WindowAxis, number_type};
 use crate::dtype::DType;
+use crate::gather::Shared;
 use crate::isa::{Isa, isa};
 use crate::machine::{Io, Kernel};
 use crate::map::ReduceKind;
 use crate::number::Number;
 use crate::pool::Pool;
 use crate::scratch::{ROW, with_scratch};
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Operand elements from which on the pool shares the work.
@@ -68,11 +68,10 @@ pub struct Window {
 }
 
 /// The operands of one run: the operand and the results, from their first elements on.
-pub(super) struct Operands<'a, T> {
+pub(super) struct Operands<T> {
     pub(super) x: *const T,
     pub(super) y: *mut T,
     numbers: Numbers,
-    run: PhantomData<&'a T>,
 }
 
 /// Where the numbers of the chosen elements go.
@@ -84,9 +83,9 @@ enum Numbers {
 }
 
 // SAFETY: tasks write different places.
-unsafe impl<T> Sync for Operands<'_, T> {}
+unsafe impl<T> Sync for Operands<T> {}
 
-impl<T> Operands<'_, T> {
+impl<T> Operands<T> {
     /// # Safety
     /// The results from place `at` on are the caller's.
     #[inline(always)]
@@ -102,8 +101,13 @@ impl<T> Operands<'_, T> {
     }
 }
 
-/// Memory for the partial results of a block: of its columns, and of its places.
-type Room<'a, P> = (&'a mut [P], &'a mut [P]);
+/// Some lanes of some blocks of rows, and memory for the partial results of one of them: of its columns, and of its places.
+struct Part<'a, P> {
+    units: Range<usize>,
+    lanes: Range<usize>,
+    columns: &'a mut [P],
+    sums: &'a mut [P],
+}
 
 /// A stretch of a row of places.
 pub(super) struct Row<'a> {
@@ -135,9 +139,10 @@ impl Window {
         Window { numbers: Some(number_type(axes)), ..Window::new(dtype, kind, axes) }
     }
 
-    /// How many results there are.
-    pub(crate) fn outputs(&self) -> usize {
-        1 + usize::from(self.numbers.is_some())
+    /// Where the results of a step are to go.
+    pub(crate) fn outputs(&self, io: &mut Io<'_>) -> [Shared<u8>; 2] {
+        let numbers = if self.numbers.is_some() { io.output_ptr(1) } else { std::ptr::null_mut() };
+        [Shared(io.output_ptr(0)), Shared(numbers)]
     }
 
     /// How many rows of an f32 operand of so many rows, columns and channels must be there together for rows of results to be made from
@@ -163,65 +168,69 @@ impl Window {
     /// # Safety
     /// [`Window::apart`] allows it; the rows of `x`, counted from the beginning of the operand, are readable; `outputs` are the whole
     /// results, of which nobody else uses these rows and lanes.
-    pub(crate) unsafe fn rows_of(&self, x: *const f32, outputs: &[*mut u8], rows: Range<usize>, lanes: Range<usize>) {
+    pub(crate) unsafe fn rows_of(
+        &self,
+        x: *const f32,
+        outputs: &[Shared<u8>; 2],
+        rows: Range<usize>,
+        lanes: Range<usize>,
+    ) {
         let p = &self.plan;
         let (high, stride) = p.outer.first().map_or((1, 1), |a| (a.window.input, a.window.stride));
         let above = |row: usize| row / high * p.rows + (row % high).div_ceil(stride).min(p.rows);
         let units = above(rows.start) * self.blocks.len()..above(rows.end) * self.blocks.len();
         debug_assert!(lanes.len() == p.lanes || !p.is_narrow(), "few lanes are worked on together");
-        let o = self.operands(x, outputs[0].cast(), outputs.get(1).copied());
         // SAFETY: the caller's promise.
-        unsafe {
-            match self.kind {
-                ReduceKind::Sum => self.dispatch::<f32, Sum>(&o, units, lanes),
-                ReduceKind::Product => self.dispatch::<f32, Product>(&o, units, lanes),
-                ReduceKind::Max | ReduceKind::Any => self.dispatch::<f32, Max>(&o, units, lanes),
-                ReduceKind::Min | ReduceKind::All => self.dispatch::<f32, Min>(&o, units, lanes),
-            }
-        }
+        unsafe { self.some(&self.operands(x, outputs), units, lanes) }
     }
 
-    fn operands<T>(&self, x: *const T, y: *mut T, numbers: Option<*mut u8>) -> Operands<'_, T> {
-        let numbers = match (self.numbers, numbers) {
-            (Some(DType::U8), Some(to)) => Numbers::Bytes(to),
-            (Some(_), Some(to)) => Numbers::Words(to.cast()),
-            _ => Numbers::None,
+    fn operands<T>(&self, x: *const T, [y, numbers]: &[Shared<u8>; 2]) -> Operands<T> {
+        let numbers = match self.numbers {
+            None => Numbers::None,
+            Some(DType::U8) => Numbers::Bytes(numbers.at(0)),
+            Some(_) => Numbers::Words(numbers.at(0).cast()),
         };
-        Operands { x, y, numbers, run: PhantomData }
-    }
-
-    /// Shares the blocks of all rows of all images.
-    fn share<T: Number, F: Fold<T>>(&self, o: &Operands<'_, T>, pool: &Pool) {
-        let units = self.plan.images * self.plan.rows * self.blocks.len();
-        let small = self.plan.images * self.plan.image_in < LARGE;
-        let tasks = if small { 1 } else { (4 * pool.threads()).min(units) };
-        pool.run(tasks, &|t| {
-            let range = units * t / tasks..units * (t + 1) / tasks;
-            // SAFETY: tasks have different blocks.
-            unsafe { self.dispatch::<T, F>(o, range, 0..self.plan.lanes) }
-        });
+        Operands { x, y: y.at(0).cast(), numbers }
     }
 
     /// # Safety
     /// As for `units`.
-    unsafe fn dispatch<T: Number, F: Fold<T>>(&self, o: &Operands<'_, T>, units: Range<usize>, lanes: Range<usize>) {
+    unsafe fn some<T: Number>(&self, o: &Operands<T>, units: Range<usize>, lanes: Range<usize>) {
+        // SAFETY: passed on.
+        unsafe {
+            match self.kind {
+                ReduceKind::Sum => self.dispatch::<T, Sum>(o, units, lanes),
+                ReduceKind::Product => self.dispatch::<T, Product>(o, units, lanes),
+                ReduceKind::Max | ReduceKind::Any => self.dispatch::<T, Max>(o, units, lanes),
+                ReduceKind::Min | ReduceKind::All => self.dispatch::<T, Min>(o, units, lanes),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `units`.
+    unsafe fn dispatch<T: Number, F: Fold<T>>(&self, o: &Operands<T>, units: Range<usize>, lanes: Range<usize>) {
         let widest = |f: fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0) * self.plan.lanes;
-        let (elements, places) = (widest(|b| b.elements.len()), widest(|b| b.places.len()));
-        let bytes = if self.numbers.is_some() { 0 } else { (elements + places) * size_of::<F::Partial>() };
+        // Where numbers are wanted, partial results stay in registers.
+        let (elements, places) = match self.numbers {
+            None => (widest(|b| b.elements.len()), widest(|b| b.places.len())),
+            Some(_) => (0, 0),
+        };
+        let bytes = (elements + places) * size_of::<F::Partial>();
         with_scratch(&ROW, bytes.div_ceil(4), |room| {
-            let count = if bytes == 0 { 0 } else { elements + places };
             // SAFETY: the scratch memory is initialised, aligned and long enough; partial results are numbers.
-            let room = unsafe { std::slice::from_raw_parts_mut(room.cast::<F::Partial>(), count) };
-            let room = room.split_at_mut(if bytes == 0 { 0 } else { elements });
+            let room = unsafe { std::slice::from_raw_parts_mut(room.cast::<F::Partial>(), elements + places) };
+            let (columns, sums) = room.split_at_mut(elements);
+            let part = Part { units, lanes, columns, sums };
             match isa() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the machine has these instructions; the rest is passed on.
-                Isa::Avx512 => unsafe { self.units_avx512::<T, F>(o, units, lanes, room) },
+                Isa::Avx512 => unsafe { self.units_avx512::<T, F>(o, part) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.
-                Isa::Avx2 => unsafe { self.units_avx2::<T, F>(o, units, lanes, room) },
+                Isa::Avx2 => unsafe { self.units_avx2::<T, F>(o, part) },
                 // SAFETY: passed on.
-                _ => unsafe { self.units::<T, F>(o, units, lanes, room) },
+                _ => unsafe { self.units::<T, F>(o, part) },
             }
         });
     }
@@ -230,56 +239,38 @@ impl Window {
     /// As for `units`, and the machine has AVX-512.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-    unsafe fn units_avx512<T: Number, F: Fold<T>>(
-        &self,
-        o: &Operands<'_, T>,
-        units: Range<usize>,
-        lanes: Range<usize>,
-        room: Room<'_, F::Partial>,
-    ) {
+    unsafe fn units_avx512<T: Number, F: Fold<T>>(&self, o: &Operands<T>, part: Part<'_, F::Partial>) {
         // SAFETY: passed on.
-        unsafe { self.units::<T, F>(o, units, lanes, room) }
+        unsafe { self.units::<T, F>(o, part) }
     }
 
     /// # Safety
     /// As for `units`, and the machine has AVX2.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    unsafe fn units_avx2<T: Number, F: Fold<T>>(
-        &self,
-        o: &Operands<'_, T>,
-        units: Range<usize>,
-        lanes: Range<usize>,
-        room: Room<'_, F::Partial>,
-    ) {
+    unsafe fn units_avx2<T: Number, F: Fold<T>>(&self, o: &Operands<T>, part: Part<'_, F::Partial>) {
         // SAFETY: passed on.
-        unsafe { self.units::<T, F>(o, units, lanes, room) }
+        unsafe { self.units::<T, F>(o, part) }
     }
 
-    /// Some lanes of some blocks of rows.
+    /// No closure may stand between this and the functions above: it would be compiled without their instructions.
     ///
     /// # Safety
     /// The operand is readable under these blocks, the results are writable there, and nobody else uses them.
     #[inline(always)]
-    unsafe fn units<T: Number, F: Fold<T>>(
-        &self,
-        o: &Operands<'_, T>,
-        units: Range<usize>,
-        lanes: Range<usize>,
-        room: Room<'_, F::Partial>,
-    ) {
+    unsafe fn units<T: Number, F: Fold<T>>(&self, o: &Operands<T>, part: Part<'_, F::Partial>) {
         let p = &self.plan;
         let (mut rows, mut taps) = (vec![], vec![]);
-        for unit in units {
+        for unit in part.units {
             let (row, block) = (unit / self.blocks.len(), &self.blocks[unit % self.blocks.len()]);
             let to = p.row(row / p.rows, row % p.rows, &mut rows) + block.places.start * p.lanes;
             let row = Row { taps: &rows, block, to };
             // SAFETY: the caller's promise.
             unsafe {
                 match (self.numbers, self.kind) {
-                    (None, _) => self.reduce::<T, F>(o, &row, &lanes, (room.0, room.1)),
-                    (_, ReduceKind::Max) => p.choose::<T, true>(o, &row, &lanes, &mut taps),
-                    _ => p.choose::<T, false>(o, &row, &lanes, &mut taps),
+                    (None, _) => self.reduce::<T, F>(o, &row, &part.lanes, part.columns, part.sums),
+                    (_, ReduceKind::Max) => p.choose::<T, true>(o, &row, &part.lanes, &mut taps),
+                    _ => p.choose::<T, false>(o, &row, &part.lanes, &mut taps),
                 }
             }
         }
@@ -290,52 +281,53 @@ impl Window {
     #[inline(always)]
     unsafe fn reduce<T: Number, F: Fold<T>>(
         &self,
-        o: &Operands<'_, T>,
+        o: &Operands<T>,
         row: &Row<'_>,
         lanes: &Range<usize>,
-        (columns, sums): Room<'_, F::Partial>,
+        columns: &mut [F::Partial],
+        sums: &mut [F::Partial],
     ) {
         let (p, b) = (&self.plan, row.block);
-        // SAFETY: these places are the caller's.
-        let y = unsafe { std::slice::from_raw_parts_mut(o.y.add(row.to), b.places.len() * p.lanes) };
-        if row.taps.is_empty() {
-            return y.fill(F::narrow(F::start()));
-        }
-        let columns = &mut columns[..b.elements.len() * p.lanes];
         let first = b.elements.start * p.lanes;
+        let width = b.elements.len() * p.lanes;
+        let columns = &mut columns[..width];
         // SAFETY: the rows that the caller vouches for.
-        let x = |tap: &Tap| unsafe {
-            std::slice::from_raw_parts(o.x.wrapping_add(tap.at + first), b.elements.len() * p.lanes)
-        };
+        let x = |tap: &Tap| unsafe { std::slice::from_raw_parts(o.x.wrapping_add(tap.at + first), width) };
         reduce_rows::<T, F>(row.taps.iter().map(x), columns);
-        if p.is_narrow() {
-            self.narrow_lanes::<T, F>(b, columns, &mut sums[..b.places.len() * p.lanes], y);
-        } else {
-            self.wide_lanes::<T, F>(b, columns, y, lanes);
+        // SAFETY: passed on.
+        unsafe {
+            if p.is_narrow() && !row.taps.is_empty() {
+                let y = std::slice::from_raw_parts_mut(o.y.add(row.to), b.places.len() * p.lanes);
+                return self.narrow_lanes::<T, F>(b, columns, &mut sums[..y.len()], y);
+            }
+            for (place, to) in b.places.clone().zip((row.to..).step_by(p.lanes.max(1))) {
+                let count = if row.taps.is_empty() { 0 } else { p.last.taps[place].count };
+                let first = p.last.taps[place].first.saturating_sub(b.elements.start) * p.lanes;
+                let y = std::slice::from_raw_parts_mut(o.y.add(to + lanes.start), lanes.len());
+                self.wide_lanes::<T, F>(&columns[first.min(width)..], count, lanes.start, y);
+            }
         }
     }
 
-    /// Place by place, many lanes at a time.
+    /// Some lanes of one place, from lane `start` on, many at a time.
     #[inline(always)]
-    fn wide_lanes<T: Number, F: Fold<T>>(&self, b: &Block, columns: &[F::Partial], y: &mut [T], wanted: &Range<usize>) {
-        let (lanes, step) = (self.plan.lanes, self.plan.last.step * self.plan.lanes);
-        for (t, y) in self.plan.last.taps[b.places.clone()].iter().zip(y.chunks_exact_mut(lanes)) {
-            let first = t.first.saturating_sub(b.elements.start) * lanes;
-            let mut at = wanted.start;
-            while at + LANES <= wanted.end {
-                let mut sum = [F::start(); LANES];
-                for j in 0..t.count {
-                    let x = &columns[first + j * step + at..][..LANES];
-                    (0..LANES).for_each(|l| sum[l] = F::join(sum[l], x[l]));
-                }
-                (0..LANES).for_each(|l| y[at + l] = F::narrow(sum[l]));
-                at += LANES;
+    fn wide_lanes<T: Number, F: Fold<T>>(&self, columns: &[F::Partial], count: usize, start: usize, y: &mut [T]) {
+        let step = self.plan.last.step * self.plan.lanes;
+        let mut chunks = y.chunks_exact_mut(LANES);
+        let mut at = start;
+        for y in &mut chunks {
+            let mut sum = [F::start(); LANES];
+            for j in 0..count {
+                let x = &columns[j * step + at..][..LANES];
+                (0..LANES).for_each(|l| sum[l] = F::join(sum[l], x[l]));
             }
-            for l in at..wanted.end {
-                let mut sum = F::start();
-                (0..t.count).for_each(|j| sum = F::join(sum, columns[first + j * step + l]));
-                y[l] = F::narrow(sum);
-            }
+            (0..LANES).for_each(|l| y[l] = F::narrow(sum[l]));
+            at += LANES;
+        }
+        for (l, y) in (at..).zip(chunks.into_remainder()) {
+            let mut sum = F::start();
+            (0..count).for_each(|j| sum = F::join(sum, columns[j * step + l]));
+            *y = F::narrow(sum);
         }
     }
 
@@ -408,15 +400,15 @@ impl Kernel for Window {
             return;
         }
         crate::with_element!(self.dtype, T => {
-            let (x, y) = (io.input::<T>(0), io.output::<T>(0).as_mut_ptr());
-            let numbers = self.numbers.map(|_| io.output_ptr(1));
-            let o = self.operands(x.as_ptr(), y, numbers);
-            match self.kind {
-                ReduceKind::Sum => self.share::<T, Sum>(&o, pool),
-                ReduceKind::Product => self.share::<T, Product>(&o, pool),
-                ReduceKind::Max | ReduceKind::Any => self.share::<T, Max>(&o, pool),
-                ReduceKind::Min | ReduceKind::All => self.share::<T, Min>(&o, pool),
-            }
+            let x = io.input::<T>(0);
+            let o = &self.operands(x.as_ptr(), &self.outputs(io));
+            let units = self.plan.images * self.plan.rows * self.blocks.len();
+            let tasks = if x.len() < LARGE { 1 } else { (4 * pool.threads()).min(units) };
+            pool.run(tasks, &|t| {
+                let range = units * t / tasks..units * (t + 1) / tasks;
+                // SAFETY: tasks have different blocks.
+                unsafe { self.some::<T>(o, range, 0..self.plan.lanes) }
+            });
         })
     }
 

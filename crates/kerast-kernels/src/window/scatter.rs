@@ -146,20 +146,14 @@ impl ScatterWindow {
     unsafe fn image<T: Number>(&self, o: &Operands<'_, T>, image: usize, lanes: Range<usize>) {
         let p = &self.plan;
         let (mut rows, mut taps, mut table) = (vec![], vec![], vec![]);
-        let size = p.last.window.size as u32;
         for row in 0..p.rows {
             let to = p.row(image, row, &mut rows);
             if rows.is_empty() {
                 continue;
             }
-            for (place, t) in p.last.taps.iter().enumerate() {
+            for place in 0..p.last.taps.len() {
                 taps.clear();
-                for r in &rows {
-                    taps.extend((0..t.count).map(|j| Tap {
-                        at: r.at + (t.first + j * p.last.step) * p.lanes,
-                        number: r.number * size + t.number + j as u32 * p.last.turn,
-                    }));
-                }
+                rows.iter().for_each(|r| taps.extend(p.last.under(place, *r)));
                 let (to, mut at) = (to + place * p.lanes, lanes.start);
                 // SAFETY: passed on.
                 unsafe {
