@@ -2,6 +2,7 @@
 
 use crate::gather::Shared;
 use crate::isa::{Isa, isa};
+use crate::lanes;
 use crate::machine::{Io, Kernel};
 use crate::math;
 use crate::pool::Pool;
@@ -87,23 +88,7 @@ fn look_avx2(x: &[f32]) -> (f32, f32) {
 
 #[inline(always)]
 fn look_with<const FMA: bool>(x: &[f32]) -> (f32, f32) {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let top = lanes(x, f32::NEG_INFINITY, larger, larger);
+    let top = lanes::largest::<LANES>(x);
     let top = if top.is_finite() { top } else { 0.0 };
-    (top, lanes(x, 0.0, |a, v| a + math::exp::<FMA>(v - top), |a, b| a + b))
-}
-
-/// A fold in lanes, which are joined by halves; then what is left over.
-#[inline(always)]
-fn lanes(x: &[f32], start: f32, step: impl Fn(f32, f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut all = [start; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    chunks.for_each(|c| (0..LANES).for_each(|i| all[i] = step(all[i], c[i])));
-    let mut half = LANES / 2;
-    while half > 0 {
-        (0..half).for_each(|i| all[i] = join(all[i], all[i + half]));
-        half /= 2;
-    }
-    rest.iter().fold(all[0], |a, &v| step(a, v))
+    (top, lanes::fold::<LANES>(x, 0.0, |a, v| a + math::exp::<FMA>(v - top), |a, b| a + b))
 }

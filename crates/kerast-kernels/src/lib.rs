@@ -14,6 +14,7 @@ pub mod dtype;
 pub mod gather;
 pub mod gemm;
 pub mod isa;
+mod lanes;
 pub mod machine;
 pub mod map;
 pub mod math;

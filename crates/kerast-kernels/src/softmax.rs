@@ -2,6 +2,7 @@
 
 use crate::gather::Shared;
 use crate::isa::{Isa, isa};
+use crate::lanes;
 use crate::machine::{Io, Kernel};
 use crate::math;
 use crate::pool::Pool;
@@ -104,28 +105,12 @@ fn softmax_with<const FMA: bool>(rows: &mut [f32], columns: usize) {
 #[inline(always)]
 fn by_lanes<const FMA: bool, const LANES: usize>(rows: &mut [f32], columns: usize) {
     for row in rows.chunks_exact_mut(columns) {
-        let larger = |a: f32, b: f32| if b > a { b } else { a };
-        let top = fold::<LANES>(row, f32::NEG_INFINITY, larger);
+        let top = lanes::largest::<LANES>(row);
         row.iter_mut().for_each(|v| *v -= top);
     }
     rows.iter_mut().for_each(|v| *v = math::exp::<FMA>(*v));
     for row in rows.chunks_exact_mut(columns) {
-        let scale = 1.0 / fold::<LANES>(row, 0.0, |a, b| a + b);
+        let scale = 1.0 / lanes::fold::<LANES>(row, 0.0, |a, b| a + b, |a, b| a + b);
         row.iter_mut().for_each(|v| *v *= scale);
     }
-}
-
-/// A fold in lanes, which are joined by halves; then what is left over.
-#[inline(always)]
-fn fold<const LANES: usize>(x: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut all = [start; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    chunks.for_each(|c| (0..LANES).for_each(|i| all[i] = join(all[i], c[i])));
-    let mut half = LANES / 2;
-    while half > 0 {
-        (0..half).for_each(|i| all[i] = join(all[i], all[i + half]));
-        half /= 2;
-    }
-    rest.iter().fold(all[0], |a, &v| join(a, v))
 }

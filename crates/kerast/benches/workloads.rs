@@ -150,12 +150,10 @@ fn main() -> Result<()> {
     );
     if std::env::var_os("KERAST_PROFILE").is_some() {
         let turns = if a.workload == "A" || a.workload == "B" { 100 } else { 10 };
-        match (trained, workload(&a.workload)?) {
-            (Some(mut model), _) => print!("{}", Profile::of_training(&mut model, &w.x, &w.y, w.batch, turns)?),
-            (None, Some((model, _))) => {
-                print!("{}", Profile::of_serving(&mut model.threads(a.threads), w.batch, turns)?)
-            }
-            _ => {}
+        if let Some(mut model) = trained {
+            print!("{}", Profile::of_training(&mut model, &w.x, &w.y, w.batch, turns)?);
+        } else if let Some((model, _)) = workload(&a.workload)? {
+            print!("{}", Profile::of_serving(&mut model.threads(a.threads), w.batch, turns)?);
         }
     }
     Ok(())
