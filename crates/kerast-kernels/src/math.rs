@@ -35,37 +35,54 @@ fn select(p: bool, a: f32, b: f32) -> f32 {
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
-/// `2^n` for whole `n` in -126 ..= 127.
+/// `x = n ln 2 + r` with whole `n` and the least `r`: 1.5 · 2^23 + n, whose low bits are those of `n`, and `r`.
 #[inline(always)]
-fn power_of_two(n: i32) -> f32 {
-    f32::from_bits(((n + 127) << 23) as u32)
+fn reduce<const FMA: bool>(x: f32) -> (u32, f32) {
+    let magic = 12_582_912.0;
+    let shifted = madd::<FMA>(x, std::f32::consts::LOG2_E, magic);
+    let n = shifted - magic;
+    (shifted.to_bits(), madd::<FMA>(n, -LN2_LOW, madd::<FMA>(n, -LN2_HIGH, x)))
+}
+
+/// `2^n` from the low bits of `n`: 0 for -127, infinity for 128.
+#[inline(always)]
+fn power_of_two(n: u32) -> f32 {
+    f32::from_bits(n.wrapping_add(127) << 23)
+}
+
+/// `e^r - 1` for what [`reduce`] leaves.
+#[inline(always)]
+fn near_exp_m1<const FMA: bool>(r: f32) -> f32 {
+    let p = poly::<FMA, 6>(r, [0.5, 1.666_666_7e-1, 4.166_666_8e-2, 8.333_182e-3, 1.388_867_3e-3, 1.996_218_6e-4]);
+    madd::<FMA>(r * r, p, r)
 }
 
 /// `e^x`, at most 1.1 ulp off (three roundings meet where the result lies below a power of two); 0 and infinity where f32 ends.
 #[inline(always)]
 pub fn exp<const FMA: bool>(x: f32) -> f32 {
     // Beyond these bounds the result is 0 or infinite anyway; NaN passes through the comparisons.
-    let t = select(x > 89.0, 89.0, select(x < -104.0, -104.0, x));
-    // The nearest whole number, by the trick of adding 1.5 · 2^23.
-    let magic = 12_582_912.0;
-    let shifted = madd::<FMA>(t, std::f32::consts::LOG2_E, magic);
-    let n = shifted - magic;
-    let r = madd::<FMA>(n, -LN2_LOW, madd::<FMA>(n, -LN2_HIGH, t));
-    let p = poly::<FMA, 6>(r, [0.5, 1.666_666_7e-1, 4.166_666_8e-2, 8.333_182e-3, 1.388_867_3e-3, 1.996_218_6e-4]);
-    let y = madd::<FMA>(r * r, p, r) + 1.0;
+    let (n, r) = reduce::<FMA>(select(x > 89.0, 89.0, select(x < -104.0, -104.0, x)));
+    let y = near_exp_m1::<FMA>(r) + 1.0;
     // In two factors, since 2^n alone may overflow or be denormal.
-    let whole = shifted.to_bits().wrapping_sub(magic.to_bits()) as i32;
+    let whole = (n << 9) as i32 >> 9;
     let half = whole >> 1;
-    y * power_of_two(half) * power_of_two(whole - half)
+    y * power_of_two(half as u32) * power_of_two((whole - half) as u32)
 }
 
-/// `e^x - 1`, at most 4 ulp off.
+/// [`exp`] from -87 to 89, where the powers of two are numbers, infinity at the end.
+#[inline(always)]
+fn small_exp<const FMA: bool>(x: f32) -> f32 {
+    let (n, r) = reduce::<FMA>(x);
+    (near_exp_m1::<FMA>(r) + 1.0) * power_of_two(n)
+}
+
+/// `e^x - 1`, at most 2 ulp off.
 #[inline(always)]
 pub fn exp_m1<const FMA: bool>(x: f32) -> f32 {
-    let t = select(x.abs() < 0.5, x, 0.0);
-    let c = [0.5, 1.666_666_7e-1, 4.166_666_8e-2, 8.333_182e-3, 1.388_867_3e-3, 1.996_218_6e-4, 2.493_974_2e-5];
-    let near = madd::<FMA>(t * t, poly::<FMA, 7>(t, c), t);
-    select(x.abs() < 0.5, near, exp::<FMA>(x) - 1.0)
+    let (n, r) = reduce::<FMA>(select(x > 89.0, 89.0, select(x < -80.0, -80.0, x)));
+    // Half of it, since 2^n may overflow.
+    let half = power_of_two(n.wrapping_sub(1));
+    madd::<FMA>(half, near_exp_m1::<FMA>(r), half - 0.5) * 2.0
 }
 
 /// `ln x`, at most 1 ulp off; denormals included.
@@ -118,15 +135,14 @@ pub fn tanh<const FMA: bool>(x: f32) -> f32 {
     let z = x * x;
     let c = [-3.333_333_4e-1, 1.333_330_6e-1, -5.395_989_9e-2, 2.177_404e-2, -8.360_518e-3, 2.311_367_5e-3];
     let near = madd::<FMA>(x * z, poly::<FMA, 6>(z, c), x);
-    let far = 1.0 - 2.0 / (exp::<FMA>(2.0 * select(a > 10.0, 10.0, a)) + 1.0);
-    let far = select(a.is_nan(), a, far).copysign(x);
-    select(a < 0.62, near, far)
+    let far = 1.0 - 2.0 / (1.0 + small_exp::<FMA>(2.0 * select(a > 10.0, 10.0, a)));
+    select(a < 0.62, near, far).copysign(x)
 }
 
 /// `1 / (1 + e^-x)`, at most 3 ulp off.
 #[inline(always)]
 pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<FMA>(-x))
+    1.0 / (1.0 + small_exp::<FMA>(select(x > 80.0, -80.0, select(x < -89.0, 89.0, -x))))
 }
 
 /// The error function, at most 2 ulp off.
@@ -352,8 +368,8 @@ mod tests {
     fn exponentials_and_logarithms_are_within_their_bounds() {
         sweep(-104.0, 89.0, 1.1, exp::<true>, f64::exp);
         sweep(-1.0, 1.0, 1.1, exp::<true>, f64::exp);
-        sweep(-1.0, 1.0, 4.0, exp_m1::<true>, f64::exp_m1);
-        sweep(-20.0, 80.0, 4.0, exp_m1::<true>, f64::exp_m1);
+        sweep(-1.0, 1.0, 2.0, exp_m1::<true>, f64::exp_m1);
+        sweep(-20.0, 80.0, 2.0, exp_m1::<true>, f64::exp_m1);
         sweep(0.0, 3.0, 1.5, log::<true>, f64::ln);
         sweep(0.0, 3e38, 1.5, log::<true>, f64::ln);
         sweep(0.0, 1e-38, 1.5, log::<true>, f64::ln);
@@ -383,6 +399,9 @@ mod tests {
         assert_eq!((log::<true>(0.0), log::<true>(f32::INFINITY)), (f32::NEG_INFINITY, f32::INFINITY));
         assert!(log::<true>(-1.0).is_nan() && exp::<true>(f32::NAN).is_nan() && tanh::<true>(f32::NAN).is_nan());
         assert_eq!((tanh::<true>(50.0), erf::<true>(-9.0), sigmoid::<true>(-200.0)), (1.0, -1.0, 0.0));
+        assert!((8000..9500).all(|i| sigmoid::<true>(-0.01 * i as f32) < 2e-35));
+        assert_eq!((exp_m1::<true>(89.0), exp_m1::<true>(-200.0), tanh::<true>(1e-40)), (f32::INFINITY, -1.0, 1e-40));
+        assert!(tanh::<true>(-0.0).is_sign_negative() && exp_m1::<true>(f32::NAN).is_nan());
         assert!(erf::<true>(f32::NAN).is_nan() && sigmoid::<true>(f32::NAN).is_nan());
     }
 
