@@ -26,7 +26,7 @@ fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
 
 /// A folder with a trained model, data and inputs.
 fn workplace(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("kerast-cli-{name}-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-cli-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let x: Vec<f32> = (0..60 * 4).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
     let t: Vec<f32> = x.chunks(4).flat_map(|r| [r[0] + r[1], r[2] - r[3]]).collect();

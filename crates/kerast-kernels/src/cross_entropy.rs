@@ -1,7 +1,7 @@
 //! The cross-entropy of logits with class numbers: each row is read from memory once.
 
 use crate::gather::Shared;
-use crate::isa::{Isa, isa};
+use crate::isa::per_isa;
 use crate::lanes;
 use crate::machine::{Io, Kernel};
 use crate::math;
@@ -37,12 +37,11 @@ impl Kernel for CrossEntropy {
         let (x, labels) = (io.input::<f32>(0), io.input::<i32>(1));
         let [loss, largest, sum] = [0, 1, 2].map(|o| Shared(io.output::<f32>(o).as_mut_ptr()));
         assert!(x.len() >= rows * classes && labels.len() >= rows, "operands are shorter than the shapes");
-        let isa = isa();
         let per_task = (TASK / classes.max(1)).max(1);
         let work = |t: usize| {
             for r in t * per_task..rows.min((t + 1) * per_task) {
                 let row = &x[r * classes..(r + 1) * classes];
-                let (top, total) = look(isa, row);
+                let (top, total) = look(row);
                 let hit = usize::try_from(labels[r]).ok().and_then(|c| row.get(c));
                 // SAFETY: every row has its own place in each output.
                 unsafe {
@@ -61,29 +60,9 @@ impl Kernel for CrossEntropy {
     }
 }
 
-/// The largest of a row, and the sum of `e^(x - largest)`.
-fn look(isa: Isa, x: &[f32]) -> (f32, f32) {
-    match isa {
-        // SAFETY: the instruction set was detected.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { look_avx512(x) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { look_avx2(x) },
-        _ => look_with::<false>(x),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-fn look_avx512(x: &[f32]) -> (f32, f32) {
-    look_with::<true>(x)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn look_avx2(x: &[f32]) -> (f32, f32) {
-    look_with::<true>(x)
+per_isa! {
+    /// The largest of a row, and the sum of `e^(x - largest)`.
+    fn look(x: &[f32]) -> (f32, f32) => look_with::<FMA>(x)
 }
 
 #[inline(always)]

@@ -71,6 +71,45 @@ pub fn isa() -> Isa {
     })
 }
 
+/// Defines a function that runs as the machine's vector instructions: its work is compiled once for each set of them, as far as
+/// functions inlined into it go. (No closure may stand between: it would be compiled without these instructions.) To the work,
+/// `FMA` says whether `mul_add` is an instruction.
+macro_rules! per_isa {
+    // The lifetime never comes; it makes `unsafe` something that can be repeated.
+    ($(#[$doc:meta])* $vis:vis $(unsafe $($none:lifetime)?)? fn $name:ident $(<$($g:ident: $bound:path),*>)?
+        ($($x:ident: $t:ty),* $(,)?) $(-> $r:ty)? => $work:expr) => {
+        $(#[$doc])*
+        $vis $(unsafe $($none)?)? fn $name $(<$($g: $bound),*>)? ($($x: $t),*) $(-> $r)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+            $(unsafe $($none)?)? fn avx512 $(<$($g: $bound),*>)? ($($x: $t),*) $(-> $r)? {
+                #[allow(dead_code)]
+                const FMA: bool = true;
+                $work
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            $(unsafe $($none)?)? fn avx2 $(<$($g: $bound),*>)? ($($x: $t),*) $(-> $r)? {
+                #[allow(dead_code)]
+                const FMA: bool = true;
+                $work
+            }
+            #[allow(dead_code)]
+            const FMA: bool = cfg!(target_arch = "aarch64");
+            match $crate::isa::isa() {
+                // SAFETY: the machine has these instructions; what else is promised is passed on.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx512 => unsafe { avx512 $(::<$($g),*>)? ($($x),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx2 => unsafe { avx2 $(::<$($g),*>)? ($($x),*) },
+                _ => $work,
+            }
+        }
+    };
+}
+pub(crate) use per_isa;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@
 
 use crate::dtype::Element;
 use crate::gather::Shared;
-use crate::isa::{Isa, isa};
+use crate::isa::per_isa;
 use crate::machine::{Io, Kernel};
 use crate::map;
 use crate::pool::Pool;
@@ -69,7 +69,6 @@ impl<T: Real> Kernel for Moments<T> {
         }
         let partial = io.scratch::<T>();
         let units = self.outer * chunks;
-        let isa = isa();
         {
             let (mean, distance) = match chunks {
                 1 => (Shared(means.as_mut_ptr()), Shared(variances.as_mut_ptr())),
@@ -90,7 +89,7 @@ impl<T: Real> Kernel for Moments<T> {
                         unsafe { std::slice::from_raw_parts_mut(all.at(unit * inner), inner) }
                     };
                     let (mean, distance) = (own(&mean), own(&distance));
-                    look(isa, x, mean, distance);
+                    look(x, mean, distance);
                 }
             };
             let tasks = units.div_ceil(per_task);
@@ -125,29 +124,9 @@ impl<T: Real> Kernel for Moments<T> {
     }
 }
 
-/// Mean, and sum of squared distances from it, of each column of one chunk.
-fn look<T: Real>(isa: Isa, x: &[T], mean: &mut [T], distance: &mut [T]) {
-    match isa {
-        // SAFETY: the instruction set was detected.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { look_avx512(x, mean, distance) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { look_avx2(x, mean, distance) },
-        _ => look_with(x, mean, distance),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-fn look_avx512<T: Real>(x: &[T], mean: &mut [T], distance: &mut [T]) {
-    look_with(x, mean, distance);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn look_avx2<T: Real>(x: &[T], mean: &mut [T], distance: &mut [T]) {
-    look_with(x, mean, distance);
+per_isa! {
+    /// Mean, and sum of squared distances from it, of each column of one chunk.
+    fn look<T: Real>(x: &[T], mean: &mut [T], distance: &mut [T]) => look_with(x, mean, distance)
 }
 
 #[inline(always)]

@@ -16,7 +16,7 @@ pub trait Number: Element {
     /// From f32, rounding or truncating like `as`.
     fn from_single(x: f32) -> Self;
     /// To the type of sums, exactly.
-    fn widen(self) -> Self::Sum;
+    fn to_sum(self) -> Self::Sum;
     /// From the type of sums: floats round, integers wrap.
     fn narrow(sum: Self::Sum) -> Self;
     /// a + b.
@@ -53,7 +53,7 @@ macro_rules! numbers {
             #[inline(always)]
             fn from_single(x: f32) -> Self { ($from)(x) }
             #[inline(always)]
-            fn widen(self) -> $sum { ($widen)(self) }
+            fn to_sum(self) -> $sum { ($widen)(self) }
             #[inline(always)]
             fn narrow(sum: $sum) -> Self { ($narrow)(sum) }
             #[inline(always)]

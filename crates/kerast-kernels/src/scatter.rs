@@ -219,9 +219,9 @@ fn combine_run<T: Number>(combine: Combine, y: &mut [T], u: &[T]) {
         y.iter_mut().zip(u).for_each(|(y, &u)| *y = f(*y, u));
     }
     match combine {
-        Combine::Add => each(y, u, |a, b| T::narrow(T::plus(a.widen(), b.widen()))),
+        Combine::Add => each(y, u, |a, b| T::narrow(T::plus(a.to_sum(), b.to_sum()))),
         Combine::Set => y.copy_from_slice(u),
-        Combine::Multiply => each(y, u, |a, b| T::narrow(T::times(a.widen(), b.widen()))),
+        Combine::Multiply => each(y, u, |a, b| T::narrow(T::times(a.to_sum(), b.to_sum()))),
         Combine::Min => each(y, u, T::smaller),
         Combine::Max => each(y, u, T::larger),
     }

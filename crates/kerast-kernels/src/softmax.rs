@@ -1,7 +1,7 @@
 //! Softmax of rows: each is read from memory once and written once.
 
 use crate::gather::Shared;
-use crate::isa::{Isa, isa};
+use crate::isa::per_isa;
 use crate::lanes;
 use crate::machine::{Io, Kernel};
 use crate::math;
@@ -43,7 +43,7 @@ impl Kernel for Softmax {
             return;
         }
         let (x, y) = (Shared(io.input_ptr(0).cast_mut().cast::<f32>()), Shared(io.output_ptr(0).cast::<f32>()));
-        let (isa, at_once) = (isa(), (TILE / columns).max(1));
+        let at_once = (TILE / columns).max(1);
         let per_task = (TASK / columns).max(1).next_multiple_of(at_once);
         let work = |t: usize| {
             let end = rows.min((t + 1) * per_task);
@@ -57,7 +57,7 @@ impl Kernel for Softmax {
                     }
                     std::slice::from_raw_parts_mut(y, count)
                 };
-                softmax(isa, y, columns);
+                softmax(y, columns);
             }
         };
         let tasks = rows.div_ceil(per_task);
@@ -69,29 +69,9 @@ impl Kernel for Softmax {
     }
 }
 
-/// Some rows, where they are.
-fn softmax(isa: Isa, rows: &mut [f32], columns: usize) {
-    match isa {
-        // SAFETY: the instruction set was detected.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { softmax_avx512(rows, columns) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { softmax_avx2(rows, columns) },
-        _ => softmax_with::<false>(rows, columns),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-fn softmax_avx512(rows: &mut [f32], columns: usize) {
-    softmax_with::<true>(rows, columns)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn softmax_avx2(rows: &mut [f32], columns: usize) {
-    softmax_with::<true>(rows, columns)
+per_isa! {
+    /// Some rows, where they are.
+    fn softmax(rows: &mut [f32], columns: usize) => softmax_with::<FMA>(rows, columns)
 }
 
 #[inline(always)]

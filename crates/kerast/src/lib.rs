@@ -13,6 +13,7 @@ pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod optimizers;
+#[cfg(not(target_family = "wasm"))]
 pub mod plot;
 pub mod prelude;
 pub mod progress;

@@ -17,6 +17,7 @@ pub use crate::optimizers::schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
 };
 pub use crate::optimizers::{Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Nadam, RmsProp, Sgd};
+#[cfg(not(target_family = "wasm"))]
 pub use crate::plot;
 pub use crate::regularizers::{L1, L1L2, L2};
 pub use crate::saving::load_model;

@@ -93,7 +93,10 @@ fn unknown_names() {
 #[test]
 fn absurd_sizes() {
     refused(Sequential::new().add(Dense::new(usize::MAX / 8).input_dim(usize::MAX / 8)).build_now(), &["Dense"]);
-    refused(Sequential::new().add(RepeatVector::new(1usize << 60).input_dim(1 << 40)).build_now(), &["repeat_vector"]);
+    refused(
+        Sequential::new().add(RepeatVector::new(usize::MAX >> 4).input_dim(usize::MAX >> 24)).build_now(),
+        &["repeat_vector"],
+    );
     refused(Tensor::zeros(DType::F32, &[usize::MAX, 2]), &[]);
 }
 
@@ -113,7 +116,8 @@ fn validation_without_samples() {
 #[test]
 fn files_that_are_none() {
     refused(load_model("/nowhere/net.keras"), &["/nowhere/net.keras"]);
-    let path = std::env::temp_dir().join(format!("kerast-errors-{}.keras", std::process::id()));
+    let path =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-errors-{}.keras", std::process::id()));
     std::fs::write(&path, b"this is no archive").unwrap();
     let loaded = load_model(&path);
     std::fs::remove_file(&path).unwrap();

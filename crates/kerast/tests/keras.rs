@@ -57,7 +57,8 @@ fn keras_opens_what_kerast_saves() {
         return;
     };
     for (name, mut model, shape) in models() {
-        let path = std::env::temp_dir().join(format!("kerast-{name}-{}.keras", std::process::id()));
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("kerast-{name}-{}.keras", std::process::id()));
         let ours = model.predict(input(&shape)).run().unwrap().to_f64_vec();
         model.save(&path).unwrap();
         let run = Command::new(&python).arg("-c").arg(SCRIPT).arg(&path).arg(format!("{shape:?}")).output().unwrap();
@@ -126,8 +127,10 @@ fn training_goes_on_in_keras_and_back() {
         return;
     };
     for (i, (name, mut model, shapes, targets)) in trained_models().into_iter().enumerate() {
-        let path =
-            |what: &str| std::env::temp_dir().join(format!("kerast-go-on-{i}-{what}-{}.keras", std::process::id()));
+        let path = |what: &str| {
+            std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+                .join(format!("kerast-go-on-{i}-{what}-{}.keras", std::process::id()))
+        };
         let x = kerast::train::Arrays(shapes.iter().map(|s| (None, input(s))).collect());
         let y = input(&[shapes[0][0], targets]);
         let step = |m: &mut Model| m.train_on_batch(x.clone(), &y).unwrap().loss();

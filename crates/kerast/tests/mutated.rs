@@ -73,7 +73,8 @@ fn seeds(kind: &str) -> Vec<Vec<u8>> {
     let saved = |ending: &str| {
         let mut model = Sequential::new().add(Dense::new(3).activation("relu").input_dim(2)).add(Dense::new(1));
         model.compile("adam", "mse").build().expect("compiles");
-        let path = std::env::temp_dir().join(format!("kerast-seed-{kind}-{}.{ending}", std::process::id()));
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-seed-{kind}-{}.{ending}", std::process::id()));
         model.save(&path).or_else(|_| model.save_weights(&path)).expect("saves");
         let bytes = std::fs::read(&path).expect("was just written");
         let _ = std::fs::remove_file(&path);

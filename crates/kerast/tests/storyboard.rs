@@ -142,7 +142,7 @@ fn scene_6_ctrl_c_saves_and_says_how_to_go_on() {
     let mut model = digits_net();
     model.compile("adam", "categorical_crossentropy").build().unwrap();
     let data = datasets::digits().unwrap().normalize().unwrap().flatten().unwrap().one_hot(10).unwrap();
-    let path = std::env::temp_dir().join(format!("ctrl_c-{}.keras", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ctrl_c-{}.keras", std::process::id()));
     let press = LambdaCallback::new().on_batch_end(|step, _| {
         if step == 2 {
             let me = std::process::id().to_string();

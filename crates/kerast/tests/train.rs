@@ -106,7 +106,7 @@ fn a_residual_net_of_152_layers_trains() {
 
 #[test]
 fn a_model_comes_back_from_its_file() {
-    let folder = std::env::temp_dir().join(format!("kerast-train-{}", std::process::id()));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-train-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("net.keras");
     let mut model = Sequential::new()
@@ -263,6 +263,7 @@ fn batch_renormalisation_moves_its_averages_as_keras_does() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no threads")]
 fn a_predictor_serves_many_threads_what_predict_says() {
     let mut model = Sequential::new()
         .add(Conv2D::new(6, 3).activation("relu").input_shape([12, 12, 2]))
@@ -302,7 +303,8 @@ fn a_predictor_serves_many_threads_what_predict_says() {
 #[test]
 fn a_run_that_was_cut_goes_on_with_the_same_bits() {
     let _alone = alone();
-    let folder = std::env::temp_dir().join(format!("kerast-backup-{}", std::process::id()));
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-backup-{}", std::process::id()));
     let log = folder.join("log.csv");
     std::fs::create_dir_all(&folder).unwrap();
     let (x, y) = (array(&[90, 12], 4), labels(90, 4));

@@ -108,7 +108,7 @@ unsafe fn compute<T: Number>(c: &Conv, x: *const T, w: *const T, y: *mut T, pixe
                         *w.add(o * c.w.output + channel * c.w.input + weight),
                     )
                 };
-                *sum = T::multiply_add(a.widen(), b.widen(), *sum);
+                *sum = T::multiply_add(a.to_sum(), b.to_sum(), *sum);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::micro::even;
 use super::{Gemm, Strides, gemm_f32};
+use crate::isa::per_isa;
 use crate::number::{Number, narrow_all, widen_all};
 use crate::pool::Pool;
 use crate::scratch::{HALVES, with_scratch};
@@ -22,7 +23,6 @@ pub unsafe fn gemm_element<T: Number>(g: &Gemm, a: *const T, b: *const T, c: *mu
         // SAFETY: passed on.
         return unsafe { halves(g, a, b, c, pool) };
     }
-    let panel = panel_for::<T>();
     let panels = g.n.div_ceil(WIDE);
     let all = g.batch * panels;
     let work = (g.m * g.k.max(1)).saturating_mul(WIDE);
@@ -81,40 +81,21 @@ unsafe fn pack<T: Number>(b: *const T, s: Strides, k: usize, columns: usize, rig
     for (p, row) in right.iter_mut().enumerate() {
         for j in 0..columns {
             // SAFETY: row p and column j of B exist.
-            row[j] = unsafe { *b.wrapping_add(p * s.row + j * s.col) }.widen();
+            row[j] = unsafe { *b.wrapping_add(p * s.row + j * s.col) }.to_sum();
         }
     }
 }
 
-type PanelOf<T> = unsafe fn(&Gemm, *const T, &[[<T as Number>::Sum; WIDE]], *mut T, usize);
-
-/// [`panel`] compiled for the vectors that the machine has.
-fn panel_for<T: Number>() -> PanelOf<T> {
-    #[cfg(target_arch = "x86_64")]
-    match crate::isa::isa() {
-        crate::isa::Isa::Avx512 => return panel_avx512::<T>,
-        crate::isa::Isa::Avx2 => return panel_avx2::<T>,
-        _ => {}
-    }
-    panel::<T>
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-unsafe fn panel_avx512<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
-    // SAFETY: passed on.
-    unsafe { panel(g, a, right, c, columns) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn panel_avx2<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
-    // SAFETY: passed on.
-    unsafe { panel(g, a, right, c, columns) }
+per_isa! {
+    /// # Safety
+    /// The left side is readable, these columns of the result are writable, and nobody else uses them.
+    unsafe fn panel<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) =>
+        // SAFETY: passed on.
+        unsafe { panel_with(g, a, right, c, columns) }
 }
 
 #[inline(always)]
-unsafe fn panel<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
+unsafe fn panel_with<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *mut T, columns: usize) {
     for i in (0..g.m).step_by(HIGH) {
         let rows = HIGH.min(g.m - i);
         let mut acc = [[T::Sum::default(); WIDE]; HIGH];
@@ -122,7 +103,7 @@ unsafe fn panel<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *
             for r in 0..HIGH {
                 let i = i + r.min(rows - 1);
                 // SAFETY: row i and column p of A exist.
-                let left = unsafe { *a.wrapping_add(i * g.a.row + p * g.a.col) }.widen();
+                let left = unsafe { *a.wrapping_add(i * g.a.row + p * g.a.col) }.to_sum();
                 for j in 0..WIDE {
                     acc[r][j] = T::multiply_add(left, row[j], acc[r][j]);
                 }
@@ -133,7 +114,7 @@ unsafe fn panel<T: Number>(g: &Gemm, a: *const T, right: &[[T::Sum; WIDE]], c: *
                 let place = c.wrapping_add((i + r) * g.c_row + j);
                 // SAFETY: row i + r and column j of C exist.
                 unsafe {
-                    let before = if g.accumulate { (*place).widen() } else { T::Sum::default() };
+                    let before = if g.accumulate { (*place).to_sum() } else { T::Sum::default() };
                     *place = T::narrow(T::plus(before, acc[r][j]));
                 }
             }

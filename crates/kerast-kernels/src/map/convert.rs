@@ -5,12 +5,12 @@ use super::builder::Access;
 use super::kinds::Class;
 use super::reduce::by_class;
 use crate::dtype::{DType, Element, bf16, f16};
-use crate::isa::Isa;
+use crate::isa::per_isa;
 
 /// A number that memory holds, and how it looks in its class.
 trait Stored: Copy {
     type Wide: Copy;
-    fn widen(self) -> Self::Wide;
+    fn to_wide(self) -> Self::Wide;
     fn shrink(wide: Self::Wide) -> Self;
 }
 
@@ -19,7 +19,7 @@ macro_rules! stored {
         impl Stored for $t {
             type Wide = $w;
             #[inline(always)]
-            fn widen(self) -> $w { self as $w }
+            fn to_wide(self) -> $w { self as $w }
             #[inline(always)]
             fn shrink(wide: $w) -> $t { wide as $t }
         }
@@ -29,7 +29,7 @@ stored!(i8 => i32, i16 => i32, i32 => i32, u8 => i32, u16 => i32, u32 => u32, i6
 
 impl Stored for f16 {
     type Wide = f32;
-    fn widen(self) -> f32 {
+    fn to_wide(self) -> f32 {
         self.to_f32()
     }
     fn shrink(wide: f32) -> f16 {
@@ -39,7 +39,7 @@ impl Stored for f16 {
 
 impl Stored for bf16 {
     type Wide = f32;
-    fn widen(self) -> f32 {
+    fn to_wide(self) -> f32 {
         self.to_f32()
     }
     fn shrink(wide: f32) -> bf16 {
@@ -51,22 +51,14 @@ impl Stored for bf16 {
 ///
 /// # Safety
 /// `source` holds every element that `access` reaches, `slot` has room for `len` elements of the class of `dtype`.
-pub(crate) unsafe fn load(
-    isa: Isa,
-    dtype: DType,
-    access: &Access,
-    source: *const u8,
-    slot: *mut u8,
-    first: usize,
-    len: usize,
-) {
+pub(crate) unsafe fn load(dtype: DType, access: &Access, source: *const u8, slot: *mut u8, first: usize, len: usize) {
     if let (DType::Bool | DType::U8, Access::Direct) = (dtype, access) {
         // SAFETY: the caller's promise.
         let (bytes, wide) = unsafe {
             let bytes = std::slice::from_raw_parts(source.add(first), len);
             (bytes, std::slice::from_raw_parts_mut(slot.cast::<i32>(), len))
         };
-        return widen_bytes(isa, bytes, wide);
+        return widen_bytes(bytes, wide);
     }
     crate::with_element!(dtype, T => {
         // SAFETY: the caller's promise.
@@ -79,16 +71,16 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
     // SAFETY: the caller of `load` promises both ranges.
     unsafe {
         match access {
-            Access::Direct => (0..len).for_each(|i| *slot.add(i) = (*source.add(first + i)).widen()),
+            Access::Direct => (0..len).for_each(|i| *slot.add(i) = (*source.add(first + i)).to_wide()),
             Access::Scalar => {
-                let v = (*source).widen();
+                let v = (*source).to_wide();
                 (0..len).for_each(|i| *slot.add(i) = v);
             }
             Access::Cyclic { repeat: 1, period } => {
                 let (mut i, mut at) = (0, first % period);
                 while i < len {
                     let run = (period - at).min(len - i);
-                    (0..run).for_each(|k| *slot.add(i + k) = (*source.add(at + k)).widen());
+                    (0..run).for_each(|k| *slot.add(i + k) = (*source.add(at + k)).to_wide());
                     i += run;
                     at = 0;
                 }
@@ -97,7 +89,7 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
                 let (mut i, mut within, mut at) = (0, first % repeat, first / repeat % period);
                 while i < len {
                     let run = (repeat - within).min(len - i);
-                    let v = (*source.add(at)).widen();
+                    let v = (*source.add(at)).to_wide();
                     match run <= BLOCK && i + BLOCK <= len {
                         // What is too much belongs to the runs that follow.
                         true => slot.add(i).cast::<[T::Wide; BLOCK]>().write_unaligned([v; BLOCK]),
@@ -122,10 +114,10 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
                     let within = (first + i) % inner;
                     let run = (inner - within).min(len - i);
                     if inner_stride == 1 {
-                        (0..run).for_each(|k| *slot.add(i + k) = (*source.add(base + within + k)).widen());
+                        (0..run).for_each(|k| *slot.add(i + k) = (*source.add(base + within + k)).to_wide());
                     } else {
                         let from = |k: usize| source.add(base + (within + k) * inner_stride);
-                        (0..run).for_each(|k| *slot.add(i + k) = (*from(k)).widen());
+                        (0..run).for_each(|k| *slot.add(i + k) = (*from(k)).to_wide());
                     }
                     i += run;
                 }
@@ -139,14 +131,14 @@ unsafe fn load_as<T: Stored>(access: &Access, source: *const T, slot: *mut T::Wi
 ///
 /// # Safety
 /// `slot` holds `len` elements of the class of `dtype`; `target` has room for elements up to `first + len`.
-pub(crate) unsafe fn store(isa: Isa, dtype: DType, slot: *const u8, target: *mut u8, first: usize, len: usize) {
+pub(crate) unsafe fn store(dtype: DType, slot: *const u8, target: *mut u8, first: usize, len: usize) {
     if let DType::Bool | DType::U8 | DType::I8 = dtype {
         // SAFETY: the caller's promise.
         let (wide, bytes) = unsafe {
             let wide = std::slice::from_raw_parts(slot.cast::<i32>(), len);
             (wide, std::slice::from_raw_parts_mut(target.add(first), len))
         };
-        return shrink_to_bytes(isa, wide, bytes);
+        return shrink_to_bytes(wide, bytes);
     }
     if Class::is_native(dtype) {
         let size = dtype.size();
@@ -164,41 +156,14 @@ unsafe fn store_as<T: Stored>(slot: *const T::Wide, target: *mut T, len: usize) 
     unsafe { (0..len).for_each(|i| *target.add(i) = T::shrink(*slot.add(i))) }
 }
 
-/// Defines a loop for every instruction set: masks are bytes in memory and whole words in tiles, and chains have them everywhere.
-macro_rules! per_isa {
-    ($(#[$doc:meta])* $name:ident, $avx512:ident, $avx2:ident, ($x:ident: $from:ty, $y:ident: $to:ty), $body:expr) => {
-        $(#[$doc])*
-        fn $name(isa: Isa, $x: &[$from], $y: &mut [$to]) {
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-            fn $avx512($x: &[$from], $y: &mut [$to]) {
-                $body
-            }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
-            fn $avx2($x: &[$from], $y: &mut [$to]) {
-                $body
-            }
-            match isa {
-                // SAFETY: the instruction set was detected at run time.
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => unsafe { $avx512($x, $y) },
-                // SAFETY: as above.
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => unsafe { $avx2($x, $y) },
-                _ => $body,
-            }
-        }
-    };
-}
-
+// Masks are bytes in memory and whole words in tiles, and chains have them everywhere.
 per_isa! {
     /// Bytes as words.
-    widen_bytes, widen_avx512, widen_avx2, (bytes: u8, wide: i32), wide.iter_mut().zip(bytes).for_each(|(w, b)| *w = i32::from(*b))
+    fn widen_bytes(bytes: &[u8], wide: &mut [i32]) => wide.iter_mut().zip(bytes).for_each(|(w, b)| *w = i32::from(*b))
 }
 per_isa! {
     /// The low bytes of words.
-    shrink_to_bytes, shrink_avx512, shrink_avx2, (wide: i32, bytes: u8), bytes.iter_mut().zip(wide).for_each(|(b, w)| *b = *w as u8)
+    fn shrink_to_bytes(wide: &[i32], bytes: &mut [u8]) => bytes.iter_mut().zip(wide).for_each(|(b, w)| *b = *w as u8)
 }
 
 /// Fills a tile with one value.
@@ -232,9 +197,9 @@ pub(crate) unsafe fn between(from: DType, to: DType, source: *const u8, target: 
             // SAFETY: the caller's promise.
             let target = unsafe { std::slice::from_raw_parts_mut(target.cast::<<D as Stored>::Wide>(), len) };
             if exact {
-                target.iter_mut().zip(source).for_each(|(d, s)| *d = <D as Element>::from_i64(s.to_i64()).widen());
+                target.iter_mut().zip(source).for_each(|(d, s)| *d = <D as Element>::from_i64(s.to_i64()).to_wide());
             } else {
-                target.iter_mut().zip(source).for_each(|(d, s)| *d = <D as Element>::from_f64(s.to_f64()).widen());
+                target.iter_mut().zip(source).for_each(|(d, s)| *d = <D as Element>::from_f64(s.to_f64()).to_wide());
             }
         })
     })

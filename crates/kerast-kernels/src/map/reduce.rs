@@ -4,8 +4,8 @@
 //! and long reductions are cut into chunks whose number the shape decides.
 
 use super::kinds::{Class, ReduceKind};
-use super::tile::Isa;
 use crate::dtype::{DType, bf16, f16};
+use crate::isa::per_isa;
 
 /// The iteration as `[outer, middle, inner]`, reduced over `middle`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,28 +206,9 @@ fn accumulate_any<T: Number>(kind: ReduceKind, acc: &mut [T], x: &[T], start: us
     each!(Sum, Product, Max, Min, Any, All)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-fn accumulate_f32_avx512(kind: ReduceKind, acc: &mut [f32], x: &[f32], start: usize, inner: usize, row: usize) {
-    accumulate_any(kind, acc, x, start, inner, row)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn accumulate_f32_avx2(kind: ReduceKind, acc: &mut [f32], x: &[f32], start: usize, inner: usize, row: usize) {
-    accumulate_any(kind, acc, x, start, inner, row)
-}
-
-fn accumulate_f32(isa: Isa, kind: ReduceKind, acc: &mut [f32], x: &[f32], start: usize, inner: usize, row: usize) {
-    match isa {
-        // SAFETY: the instruction set was detected at run time.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { accumulate_f32_avx512(kind, acc, x, start, inner, row) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { accumulate_f32_avx2(kind, acc, x, start, inner, row) },
-        _ => accumulate_any(kind, acc, x, start, inner, row),
-    }
+per_isa! {
+    fn add_slice<T: Number>(part: &Part, acc: &mut [T], x: &[T]) =>
+        accumulate_any(part.kind, acc, x, part.start, part.inner, part.row)
 }
 
 /// The part of a reduction that one unit of work sees.
@@ -286,37 +267,12 @@ pub(crate) unsafe fn start(class: Class, kind: ReduceKind, acc: *mut u8, count: 
 ///
 /// # Safety
 /// `acc` holds `count` accumulators and `x` holds `len` elements of the class; they do not overlap.
-pub(crate) unsafe fn add(isa: Isa, class: Class, part: &Part, acc: *mut u8, count: usize, x: *const u8, len: usize) {
+pub(crate) unsafe fn add(class: Class, part: &Part, acc: *mut u8, count: usize, x: *const u8, len: usize) {
     by_class!(class, T => {
         // SAFETY: the caller's promise.
         let (acc, x) = unsafe { (std::slice::from_raw_parts_mut(acc.cast::<T>(), count), std::slice::from_raw_parts(x.cast::<T>(), len)) };
-        add_slice(isa, part, acc, x)
+        add_slice(part, acc, x)
     })
-}
-
-/// Chooses the vectorised version where there is one.
-trait AddSlice: Number {
-    fn add_slice(isa: Isa, part: &Part, acc: &mut [Self], x: &[Self])
-    where
-        Self: Sized,
-    {
-        let _ = isa;
-        accumulate_any(part.kind, acc, x, part.start, part.inner, part.row)
-    }
-}
-impl AddSlice for f32 {
-    fn add_slice(isa: Isa, part: &Part, acc: &mut [f32], x: &[f32]) {
-        accumulate_f32(isa, part.kind, acc, x, part.start, part.inner, part.row)
-    }
-}
-impl AddSlice for f64 {}
-impl AddSlice for i32 {}
-impl AddSlice for u32 {}
-impl AddSlice for i64 {}
-impl AddSlice for u64 {}
-
-fn add_slice<T: AddSlice>(isa: Isa, part: &Part, acc: &mut [T], x: &[T]) {
-    T::add_slice(isa, part, acc, x)
 }
 
 /// Combines `chunks` partial results of `count` elements each, in order, and writes them as `dtype`.

@@ -3,10 +3,9 @@
 use super::builder::{Access, Code, Input, Instr, Output, Slot};
 use super::kinds::Class;
 use super::reduce::{self, Geometry, Part};
-use super::tile::{self, Isa, Tile};
+use super::tile::{self, Tile};
 use super::{BLOCK, TILE, convert};
 use crate::dtype::DType;
-use crate::isa::isa;
 use crate::machine::{Io, Kernel};
 use crate::pool::Pool;
 use std::cell::RefCell;
@@ -34,6 +33,8 @@ pub struct Map {
     direct: u64,
     /// Bit k: also then.
     over: u64,
+    /// All is read where it lies: no tile limits how many elements the instructions run over at a time.
+    streams: bool,
     /// Elements per task of the pool.
     grain: usize,
 }
@@ -84,7 +85,9 @@ impl Map {
         let direct = direct.fold(0, |m, k| m | 1 << k);
         let over =
             (0..outputs.len()).filter(|&k| writes_over(k, &inputs, &instrs, &outputs)).fold(0, |m, k| m | 1 << k);
-        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, direct, over, grain }
+        let streams = matches!(&instrs[..], [Instr { code: Code::Adam(_), .. }])
+            && inputs.iter().all(|i| matches!(i.access, Access::Direct | Access::Scalar) && Class::is_native(i.dtype));
+        Map { n, geometry, inputs, constants, instrs, outputs, offsets, scratch, reduces, direct, over, streams, grain }
     }
 
     /// Elements of the iteration.
@@ -147,7 +150,9 @@ impl Map {
             let alias = |k: usize| bases.inputs.contains(&bases.outputs[k]);
             let taken = (0..self.outputs.len()).filter(|&k| (self.direct & !self.over) >> k & 1 == 1 && alias(k));
             let through = taken.fold(self.direct, |m, k| m & !(1 << k));
-            let mut w = Worker { map: self, bases, base, slots, isa: isa(), filled: 0, through, before: (0, 0) };
+            let in_memory = self.streams && through.count_ones() as usize == self.outputs.len();
+            let longest = if in_memory { usize::MAX } else { TILE };
+            let mut w = Worker { map: self, bases, base, slots, filled: 0, through, longest, before: (0, 0) };
             work(&mut w);
         })
     }
@@ -225,11 +230,12 @@ struct Worker<'a> {
     bases: &'a Bases<'a>,
     base: *mut u8,
     slots: &'a mut [*mut u8],
-    isa: Isa,
     /// How many elements of the constant tiles are filled.
     filled: usize,
     /// Bit k: tiles of whole blocks of output k are written where they belong.
     through: u64,
+    /// Elements of a tile at most.
+    longest: usize,
     /// First element and length of the tile before.
     before: (usize, usize),
 }
@@ -253,9 +259,7 @@ impl Worker<'_> {
             }
             for (input, base) in self.map.inputs.iter().zip(self.bases.inputs) {
                 match input.access {
-                    Access::Scalar => {
-                        convert::load(self.isa, input.dtype, &input.access, *base, self.own(input.slot), 0, room)
-                    }
+                    Access::Scalar => convert::load(input.dtype, &input.access, *base, self.own(input.slot), 0, room),
                     Access::Whole => self.slots[input.slot as usize] = *base,
                     _ => {}
                 }
@@ -274,7 +278,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Loads, instructions and stores of elements `first .. first + len` (at most a tile).
+    /// Loads, instructions and stores of elements `first .. first + len` (at most `longest`).
     unsafe fn tile(&mut self, first: usize, len: usize) {
         let map = self.map;
         let whole = len.is_multiple_of(BLOCK);
@@ -305,7 +309,7 @@ impl Worker<'_> {
                     }
                     _ => {
                         let own = self.own(input.slot);
-                        convert::load(self.isa, input.dtype, &input.access, *base, own, first, len);
+                        convert::load(input.dtype, &input.access, *base, own, first, len);
                         self.slots[input.slot as usize] = own;
                     }
                 }
@@ -320,10 +324,10 @@ impl Worker<'_> {
                 }
             }
             let blocks = len.div_ceil(BLOCK);
-            tile::run(self.isa, &map.instrs, &Tile { slots: self.slots, first, blocks, len });
+            tile::run(&map.instrs, &Tile { slots: self.slots, first, blocks, len });
             for (k, (output, base)) in map.outputs.iter().zip(self.bases.outputs).enumerate() {
                 if output.reduce.is_none() && !(whole && self.through >> k & 1 == 1) {
-                    convert::store(self.isa, output.dtype, self.slots[output.slot as usize], *base, first, len);
+                    convert::store(output.dtype, self.slots[output.slot as usize], *base, first, len);
                 }
             }
         }
@@ -332,7 +336,10 @@ impl Worker<'_> {
     unsafe fn elements_inner(&mut self, from: usize, to: usize) {
         let mut at = from;
         while at < to {
-            let len = TILE.min(to - at);
+            let len = match to - at {
+                rest if rest <= TILE => rest,
+                rest => self.longest.min(rest / BLOCK * BLOCK),
+            };
             // SAFETY: within the iteration.
             unsafe { self.tile(at, len) };
             at += len;
@@ -388,7 +395,7 @@ impl Worker<'_> {
                     if let Some(kind) = o.reduce {
                         let part = Part { kind, start: at - first, inner, row: end - first };
                         let x = self.slots[o.slot as usize];
-                        reduce::add(self.isa, Class::of(o.dtype), &part, accumulators[k], inner, x, len);
+                        reduce::add(Class::of(o.dtype), &part, accumulators[k], inner, x, len);
                     }
                 }
             }
@@ -446,7 +453,7 @@ impl Worker<'_> {
                         let acc = self.own((map.offsets.len() - 1) as Slot).wrapping_add(k * TILE * 8);
                         reduce::start(class, kind, acc, rows);
                         let part = Part { kind, start: 0, inner: 1, row };
-                        reduce::add(self.isa, class, &part, acc, rows, self.slots[o.slot as usize], rows * row);
+                        reduce::add(class, &part, acc, rows, self.slots[o.slot as usize], rows * row);
                         reduce::finish(
                             o.dtype,
                             kind,

@@ -13,11 +13,10 @@ use super::join::{Adam, Formula, Side};
 use super::kinds::{BinaryKind as B, Class, CompareKind as C, UnaryKind as U};
 use super::reduce::by_class;
 use crate::dtype::{DType, bf16, f16};
+use crate::isa::per_isa;
 use crate::math;
 use crate::random;
 use std::ops;
-
-pub(crate) use crate::isa::Isa;
 
 /// Where each slot lies for the tile at hand, and which tile that is.
 pub(crate) struct Tile<'a> {
@@ -60,36 +59,15 @@ unsafe fn whole_blocks<T>(x: &[T]) -> &[T] {
     x
 }
 
-/// Runs all instructions over one tile.
-///
-/// # Safety
-/// The slots hold what the instructions' classes say, at least `blocks` blocks of it, and destinations never share memory with
-/// sources of the same instruction.
-pub(crate) unsafe fn run(isa: Isa, instrs: &[Instr], tile: &Tile<'_>) {
-    match isa {
-        // SAFETY: the caller's promise; the instruction set was detected.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { run_avx512(instrs, tile) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { run_avx2(instrs, tile) },
+per_isa! {
+    /// Runs all instructions over one tile.
+    ///
+    /// # Safety
+    /// The slots hold what the instructions' classes say, at least `blocks` blocks of it, and destinations never share memory with
+    /// sources of the same instruction.
+    pub(crate) unsafe fn run(instrs: &[Instr], tile: &Tile<'_>) =>
         // SAFETY: the caller's promise.
-        _ => unsafe { run_with::<false>(instrs, tile) },
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-unsafe fn run_avx512(instrs: &[Instr], tile: &Tile<'_>) {
-    // SAFETY: the caller's promise.
-    unsafe { run_with::<true>(instrs, tile) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn run_avx2(instrs: &[Instr], tile: &Tile<'_>) {
-    // SAFETY: the caller's promise.
-    unsafe { run_with::<true>(instrs, tile) }
+        unsafe { run_with::<FMA>(instrs, tile) }
 }
 
 #[inline(always)]

@@ -129,10 +129,10 @@ impl Kernel for Cumulate {
             let [one, low, high] = [1.0, f64::NEG_INFINITY, f64::INFINITY].map(<T as Element>::from_f64);
             match self.kind {
                 CumulateKind::Sum => {
-                    self.walk(x, &y, pool, T::default().widen(), |a, x| T::plus(a, x.widen()), T::narrow)
+                    self.walk(x, &y, pool, T::default().to_sum(), |a, x| T::plus(a, x.to_sum()), T::narrow)
                 }
                 CumulateKind::Product => {
-                    self.walk(x, &y, pool, one.widen(), |a, x| T::times(a, x.widen()), T::narrow)
+                    self.walk(x, &y, pool, one.to_sum(), |a, x| T::times(a, x.to_sum()), T::narrow)
                 }
                 CumulateKind::Max => self.walk(x, &y, pool, low, T::larger, |a| a),
                 CumulateKind::Min => self.walk(x, &y, pool, high, T::smaller, |a| a),

@@ -3,7 +3,7 @@
 use super::{Block, LANES, Plan, Tap, WindowAxis, number_type};
 use crate::dtype::DType;
 use crate::gather::Shared;
-use crate::isa::{Isa, isa};
+use crate::isa::per_isa;
 use crate::machine::{Io, Kernel};
 use crate::map::ReduceKind;
 use crate::number::Number;
@@ -48,8 +48,8 @@ macro_rules! folds {
 }
 // Casts saturate for integers: the infinities give the ends of the range.
 folds! {
-    Sum: T::Sum, T::Sum::default(), T::widen, T::plus, T::narrow;
-    Product: T::Sum, T::from_f64(1.0).widen(), T::widen, T::times, T::narrow;
+    Sum: T::Sum, T::Sum::default(), T::to_sum, T::plus, T::narrow;
+    Product: T::Sum, T::from_f64(1.0).to_sum(), T::to_sum, T::times, T::narrow;
     Max: T, T::from_f64(f64::NEG_INFINITY), std::convert::identity, T::larger, std::convert::identity;
     Min: T, T::from_f64(f64::INFINITY), std::convert::identity, T::smaller, std::convert::identity;
 }
@@ -222,39 +222,11 @@ impl Window {
             let room = unsafe { std::slice::from_raw_parts_mut(room.cast::<F::Partial>(), elements + places) };
             let (columns, sums) = room.split_at_mut(elements);
             let part = Part { units, lanes, columns, sums };
-            match isa() {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the machine has these instructions; the rest is passed on.
-                Isa::Avx512 => unsafe { self.units_avx512::<T, F>(o, part) },
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: as above.
-                Isa::Avx2 => unsafe { self.units_avx2::<T, F>(o, part) },
-                // SAFETY: passed on.
-                _ => unsafe { self.units::<T, F>(o, part) },
-            }
+            // SAFETY: passed on.
+            unsafe { vectors::<T, F>(self, o, part) }
         });
     }
 
-    /// # Safety
-    /// As for `units`, and the machine has AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-    unsafe fn units_avx512<T: Number, F: Fold<T>>(&self, o: &Operands<T>, part: Part<'_, F::Partial>) {
-        // SAFETY: passed on.
-        unsafe { self.units::<T, F>(o, part) }
-    }
-
-    /// # Safety
-    /// As for `units`, and the machine has AVX2.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    unsafe fn units_avx2<T: Number, F: Fold<T>>(&self, o: &Operands<T>, part: Part<'_, F::Partial>) {
-        // SAFETY: passed on.
-        unsafe { self.units::<T, F>(o, part) }
-    }
-
-    /// No closure may stand between this and the functions above: it would be compiled without their instructions.
-    ///
     /// # Safety
     /// The operand is readable under these blocks, the results are writable there, and nobody else uses them.
     #[inline(always)]
@@ -388,6 +360,14 @@ fn reduce_rows<'a, T: Number, F: Fold<T>>(mut rows: impl Iterator<Item = &'a [T]
     for row in rows {
         sums.iter_mut().zip(row).for_each(|(s, &x)| *s = F::join(*s, F::widen(x)));
     }
+}
+
+per_isa! {
+    /// # Safety
+    /// As for `Window::units`.
+    unsafe fn vectors<T: Number, F: Fold<T>>(window: &Window, o: &Operands<T>, part: Part<'_, F::Partial>) =>
+        // SAFETY: passed on.
+        unsafe { window.units::<T, F>(o, part) }
 }
 
 impl Kernel for Window {

@@ -3,7 +3,7 @@
 use super::{LANES, Plan, Tap, WindowAxis, number_type};
 use crate::dtype::DType;
 use crate::gather::Shared;
-use crate::isa::{Isa, isa};
+use crate::isa::per_isa;
 use crate::machine::{Io, Kernel};
 use crate::number::Number;
 use crate::pool::Pool;
@@ -91,7 +91,7 @@ impl ScatterWindow {
                             let dx = o.dx.at(image * p.image_in);
                             std::slice::from_raw_parts_mut(dx, p.image_in).fill(T::default());
                         }
-                        self.dispatch(o, image, 0..p.lanes);
+                        vectors(self, o, image, 0..p.lanes);
                     }
                 }
             });
@@ -103,45 +103,12 @@ impl ScatterWindow {
             let from = if i == 0 { 0 } else { part(i) };
             let to = if i + 1 == parts { p.lanes } else { part(i + 1) };
             // SAFETY: this task alone writes these lanes of this image.
-            unsafe { self.dispatch(o, image, from..to) }
+            unsafe { vectors(self, o, image, from..to) }
         });
     }
 
     /// # Safety
     /// Nobody else uses these lanes of this image of `dx`.
-    unsafe fn dispatch<T: Number>(&self, o: &Operands<'_, T>, image: usize, lanes: Range<usize>) {
-        match isa() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the machine has these instructions; the rest is passed on.
-            Isa::Avx512 => unsafe { self.image_avx512(o, image, lanes) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Isa::Avx2 => unsafe { self.image_avx2(o, image, lanes) },
-            // SAFETY: passed on.
-            _ => unsafe { self.image(o, image, lanes) },
-        }
-    }
-
-    /// # Safety
-    /// As for `dispatch`, and the machine has AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-    unsafe fn image_avx512<T: Number>(&self, o: &Operands<'_, T>, image: usize, lanes: Range<usize>) {
-        // SAFETY: passed on.
-        unsafe { self.image(o, image, lanes) }
-    }
-
-    /// # Safety
-    /// As for `dispatch`, and the machine has AVX2.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    unsafe fn image_avx2<T: Number>(&self, o: &Operands<'_, T>, image: usize, lanes: Range<usize>) {
-        // SAFETY: passed on.
-        unsafe { self.image(o, image, lanes) }
-    }
-
-    /// # Safety
-    /// As for `dispatch`.
     #[inline(always)]
     unsafe fn image<T: Number>(&self, o: &Operands<'_, T>, image: usize, lanes: Range<usize>) {
         let p = &self.plan;
@@ -178,7 +145,7 @@ impl ScatterWindow {
                         let [number] = o.numbers.get::<1>(to + at);
                         if let Some(Some(tap)) = table.get(number as usize) {
                             let dx = o.dx.at(tap + at);
-                            *dx = T::narrow(T::plus((*dx).widen(), o.dy[to + at].widen()));
+                            *dx = T::narrow(T::plus((*dx).to_sum(), o.dy[to + at].to_sum()));
                         }
                     }
                 }
@@ -204,12 +171,20 @@ unsafe fn masked<T: Number, const N: usize>(o: &Operands<'_, T>, taps: &[Tap], a
                 true => own,
                 false => {
                     let before = place.read_unaligned();
-                    std::array::from_fn(|i| T::narrow(T::plus(before[i].widen(), own[i].widen())))
+                    std::array::from_fn(|i| T::narrow(T::plus(before[i].to_sum(), own[i].to_sum())))
                 }
             };
             place.write_unaligned(sum);
         }
     }
+}
+
+per_isa! {
+    /// # Safety
+    /// As for `ScatterWindow::image`.
+    unsafe fn vectors<T: Number>(scatter: &ScatterWindow, o: &Operands<'_, T>, image: usize, lanes: Range<usize>) =>
+        // SAFETY: passed on.
+        unsafe { scatter.image(o, image, lanes) }
 }
 
 impl Kernel for ScatterWindow {

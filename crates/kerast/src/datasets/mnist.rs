@@ -165,6 +165,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "no temporary folder")]
     fn folders_are_read_and_checked() {
         let folder = std::env::temp_dir().join(format!("kerast-idx-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for the test");

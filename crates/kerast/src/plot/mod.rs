@@ -1,5 +1,5 @@
 //! Pictures of training as PNG: curves side by side, decision regions, bars. The font is inside the crate, so nothing is needed
-//! from the system.
+//! from the system. Not on WebAssembly, where the library that draws has no fonts.
 
 mod axes;
 mod canvas;

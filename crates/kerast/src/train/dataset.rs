@@ -126,8 +126,12 @@ impl Dataset {
         })
     }
 
-    /// Up to `elements` are made ahead by a thread of their own, while the model computes.
+    /// Up to `elements` are made ahead by a thread of their own, while the model computes; as they are asked for where there are
+    /// no threads, as on WebAssembly.
     pub fn prefetch(self, elements: usize) -> Dataset {
+        if cfg!(target_family = "wasm") {
+            return self;
+        }
         Dataset::new(move |epoch| {
             let source = (self.make)(epoch);
             let (give, take) = sync_channel(elements.max(1));

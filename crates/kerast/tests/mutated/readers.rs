@@ -32,7 +32,7 @@ pub(crate) const READERS: &[Reader] = &[
 /// Through a file of this thread's own: models are opened by their path.
 fn load(bytes: &[u8], ending: &str) -> Result<()> {
     let name = format!("kerast-mutant-{}-{:?}.{ending}", std::process::id(), std::thread::current().id());
-    let path = std::env::temp_dir().join(name);
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, bytes).map_err(|e| Error::new(ErrorKind::File, e.to_string()))?;
     let loaded = load_model(&path).map(|_| ());
     let _ = std::fs::remove_file(&path);
@@ -46,8 +46,8 @@ pub(crate) fn small() -> Model {
 
 /// A sound archive around this `config.json`.
 fn with_config(config: &[u8]) -> Result<Vec<u8>> {
-    let mut path = std::env::temp_dir();
-    path.push(format!("kerast-sound-{}.keras", std::process::id()));
+    let name = format!("kerast-sound-{}.keras", std::process::id());
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     if !path.exists() {
         small().save(&path)?;
     }
