@@ -13,6 +13,7 @@ use kerast_kernels::isa::isa;
 use kerast_kernels::machine::{Kernel, Place, Program, Role, Session, Slot, Step};
 use kerast_kernels::map::{Access, BinaryKind as B, Map, MapBuilder, Reg, Scalar, UnaryKind as U};
 use kerast_kernels::pool::Pool;
+use kerast_kernels::segment_sum::SegmentSum;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -178,26 +179,42 @@ fn chained(r: &Report, m: usize, k: usize, n: usize, form: &str, name: &str) {
     let by_column = form.starts_with('T');
     let a = if by_column { Strides { batch: 0, row: 1, col: m } } else { Strides { batch: 0, row: k, col: 1 } };
     let g = Gemm { a, ..Gemm::plain(m, n, k) };
-    r.line(&format!("gemm {m},{k},{n} {form} + {name}"), g.flops(), {
-        let mut sessions: Vec<(usize, Session)> = vec![];
-        move |pool| {
-            let at = sessions.iter().position(|(threads, _)| *threads == pool.threads()).unwrap_or_else(|| {
-                sessions.push((pool.threads(), session(&g, name, pool)));
-                sessions.len() - 1
-            });
-            sessions[at].1.run();
-        }
+    let operands = [noise(m * k), noise(k * n)].map(|x| Buffer::from_slice(&x));
+    let kernel = || -> Box<dyn Kernel> { Box::new(GemmKernel::new(DType::F32, g.clone())) };
+    let sessions = |pool: &Arc<Pool>| session(kernel(), &operands, m * n, n, name, pool);
+    in_session(r, &format!("gemm {m},{k},{n} {form} + {name}"), g.flops(), sessions);
+}
+
+/// The step of an embedding: `rows` gradients summed by the words they belong to, and Adam on all words. It moves 24 bytes per weight.
+fn embedding(r: &Report, words: usize, rows: usize, width: usize) {
+    let ids: Vec<i32> = (0..rows).map(|i| (i * 7919 % 65_537 * 31 % words) as i32).collect();
+    let operands = [Buffer::from_slice(&noise(rows * width)), Buffer::from_slice(&ids)];
+    let kernel = || -> Box<dyn Kernel> { Box::new(SegmentSum::new(words, rows, width)) };
+    let sessions = |pool: &Arc<Pool>| session(kernel(), &operands, words * width, width, ADAM, pool);
+    in_session(r, &format!("segment_sum {words},{rows},{width} + {ADAM}"), (12 * words * width) as f64, sessions);
+}
+
+/// One line about a session per pool.
+fn in_session(r: &Report, name: &str, flops: f64, make: impl Fn(&Arc<Pool>) -> Session) {
+    let mut sessions: Vec<(usize, Session)> = vec![];
+    r.line(name, flops, |pool| {
+        let at = sessions.iter().position(|(threads, _)| *threads == pool.threads()).unwrap_or_else(|| {
+            sessions.push((pool.threads(), make(pool)));
+            sessions.len() - 1
+        });
+        sessions[at].1.run();
     });
 }
 
-fn session(g: &Gemm, name: &str, pool: &Arc<Pool>) -> Session {
-    let cells = g.m * g.n;
-    let (map, inputs, kept, made) = follows(name, cells, g.n);
+/// A kernel on two operands, whose result has `cells` elements in rows of `n`, with a chain behind it.
+fn session(kernel: Box<dyn Kernel>, of: &[Buffer; 2], cells: usize, n: usize, name: &str, pool: &Arc<Pool>) -> Session {
+    let (map, inputs, kept, made) = follows(name, cells, n);
     let chain = Chain::new(map, (0..=inputs).map(|i| i.checked_sub(1).map(|i| i + 2)).collect());
-    let kernel = Box::new(GemmKernel::new(DType::F32, g.clone())).fuse(chain);
-    let beside = if kept == 0 { vec![g.n; inputs] } else { vec![cells; inputs] };
-    let sizes: Vec<usize> = [g.m * g.k, g.k * g.n].into_iter().chain(beside).chain(vec![cells; made]).collect();
-    let place = |k: usize| Place { slot: k + 1, offset: 0, bytes: sizes[k] * 4 };
+    let kernel = kernel.fuse(chain);
+    let beside = vec![if kept == 0 { n } else { cells }; inputs];
+    let more: Vec<usize> = beside.into_iter().chain(vec![cells; made]).collect();
+    let sizes: Vec<usize> = of.iter().map(Buffer::len).chain(more.iter().map(|n| n * 4)).collect();
+    let place = |k: usize| Place { slot: k + 1, offset: 0, bytes: sizes[k] };
     let step = Step {
         inputs: (0..2 + inputs).map(place).collect(),
         outputs: (2..2 + kept).chain(2 + inputs..2 + inputs + made).map(place).collect(),
@@ -205,10 +222,11 @@ fn session(g: &Gemm, name: &str, pool: &Arc<Pool>) -> Session {
         label: name.into(),
         kernel,
     };
-    let slots = sizes.iter().map(|n| Slot { bytes: n * 4, role: Role::State }).collect();
+    let slots = sizes.iter().map(|&bytes| Slot { bytes, role: Role::State }).collect();
     let program = Program::new(step.scratch.bytes, slots, vec![step]).expect("a valid program");
     let mut session = Session::new(Arc::new(program), pool.clone()).expect("memory");
-    sizes.iter().enumerate().for_each(|(k, n)| session.put(k, Buffer::from_slice(&noise(*n))));
+    of.iter().enumerate().for_each(|(k, x)| session.put(k, x.clone()));
+    more.iter().enumerate().for_each(|(k, n)| session.put(2 + k, Buffer::from_slice(&noise(*n))));
     session
 }
 
@@ -300,6 +318,7 @@ fn main() {
     ] {
         chained(&r, m, k, n, form, name);
     }
+    embedding(&r, 20_000, 2560, 128);
     attention(&r, 8, 8, 128, 64);
     attention(&r, 1, 12, 512, 64);
     attention(&r, 16, 4, 32, 16);

@@ -8,7 +8,7 @@ use crate::scratch::{PARTIAL, with_scratch};
 use std::ops::Range;
 
 /// Elements of a piece of the table, about.
-const PIECE: usize = 2048;
+const PIECE: usize = 8192;
 /// Elements of the table from which on the pool shares the work.
 const LARGE: usize = 16 * 1024;
 
@@ -70,16 +70,11 @@ impl SegmentSum {
 }
 
 /// A set of segments of a piece.
-#[derive(Default)]
 struct Segments([u64; PIECE / 64]);
 
 impl Segments {
-    /// Whether `s` is new.
-    fn insert(&mut self, s: usize) -> bool {
-        let bit = 1 << (s % 64);
-        let new = self.0[s / 64] & bit == 0;
-        self.0[s / 64] |= bit;
-        new
+    fn insert(&mut self, s: usize) {
+        self.0[s / 64] |= 1 << (s % 64);
     }
 
     fn contains(&self, s: usize) -> bool {
@@ -126,39 +121,48 @@ impl Kernel for SegmentSum {
         let (ends, order) = io.scratch::<u32>().split_at_mut(pieces);
         self.sort(ids, ends, order);
         let (ends, order) = (&*ends, &*order);
-        let one = |p: usize, own: *mut f32| {
+        let one = |p: usize, own: &mut [f32]| {
             let of = self.segments_of(p);
             let (from, to) = (of.start * width, of.end * width);
-            let place = target.as_ref().map_or(own, |y| y.at(from));
             let first = if p == 0 { 0 } else { ends[p - 1] };
             let rows = &order[first as usize..ends[p] as usize];
-            // SAFETY: this piece of the table, which nobody else has; own memory is as long as a piece.
-            let y = unsafe { std::slice::from_raw_parts_mut(place, to - from) };
-            let Some(b) = bound.as_ref().filter(|b| b.keeps) else {
-                y.fill(0.0);
-                self.add(x, ids, rows, &of, y);
-                if let Some(b) = &bound {
-                    // SAFETY: these elements are complete, and nobody else has them.
-                    unsafe { b.apply_to(place.wrapping_sub(from), std::iter::once(from..to)) }
-                }
-                return;
+            let y = match &target {
+                // SAFETY: this piece of the table, which nobody else has.
+                Some(y) => unsafe { std::slice::from_raw_parts_mut(y.at(from), to - from) },
+                None => &mut own[..to - from],
             };
-            // Segments that no row falls into are complete.
-            let mut touched = Segments::default();
-            for s in rows.iter().map(|i| ids[*i as usize] as usize - of.start) {
-                if touched.insert(s) {
-                    y[s * width..(s + 1) * width].fill(0.0);
-                }
+            if target.is_some() {
+                y.fill(0.0);
             }
             self.add(x, ids, rows, &of, y);
+            let Some(b) = &bound else { return };
+            let mut touched = Segments([0; PIECE / 64]);
+            rows.iter().for_each(|i| touched.insert(ids[*i as usize] as usize - of.start));
+            let raw = y.as_mut_ptr().wrapping_sub(from);
             let range = |s: usize| from + s * width..from + (s + 1) * width;
-            // SAFETY: as above.
-            unsafe { b.apply_to(place.wrapping_sub(from), (0..of.len()).filter(|s| touched.contains(*s)).map(range)) }
+            let segments = || (0..of.len()).filter(|s| touched.contains(*s));
+            // SAFETY: these elements are complete, and nobody else has them.
+            unsafe {
+                match b.keeps {
+                    // Segments that no row falls into are complete.
+                    true => b.apply_to(raw, segments().map(range)),
+                    false => b.apply_to(raw, std::iter::once(from..to)),
+                }
+            }
+            if target.is_none() {
+                segments().for_each(|s| y[s * width..(s + 1) * width].fill(0.0));
+            }
         };
         let tasks = if self.segments * width < LARGE { 1 } else { (8 * pool.threads()).min(pieces) };
         pool.run(tasks, &|t| {
             let own = if target.is_some() { 0 } else { self.piece * width };
-            with_scratch(&PARTIAL, own, |own| (pieces * t / tasks..pieces * (t + 1) / tasks).for_each(|p| one(p, own)));
+            with_scratch(&PARTIAL, own, |memory| {
+                // SAFETY: the memory is this thread's own, and as long as a piece.
+                let own = unsafe { std::slice::from_raw_parts_mut(memory, own) };
+                // So it is between two pieces.
+                own.fill(0.0);
+                (pieces * t / tasks..pieces * (t + 1) / tasks).for_each(|p| one(p, own));
+            });
         });
     }
 }
