@@ -3,6 +3,7 @@
 use super::{LANES, Lines};
 use crate::dtype::DType;
 use crate::gather::Shared;
+use crate::isa::per_isa;
 use crate::machine::{Io, Kernel};
 use crate::number::Number;
 use crate::pool::Pool;
@@ -31,6 +32,11 @@ impl ArgReduce {
         let Lines { length, inner, .. } = self.lines;
         if inner == 1 {
             return self.lines.share(pool, &|range| {
+                if length < 2 * WIDTH {
+                    // SAFETY: the result has one element per line; this task alone writes these.
+                    let places = unsafe { std::slice::from_raw_parts_mut(y.at(range.start), range.len()) };
+                    return short_rows::<T>(&x[range.start * length..range.end * length], length, LARGEST, places);
+                }
                 for line in range {
                     let place = in_row::<T, LARGEST>(&x[line * length..(line + 1) * length]);
                     // SAFETY: the result has one element per line; this task alone writes this one.
@@ -65,9 +71,6 @@ fn better<T: Number, const LARGEST: bool>(v: T, best: T) -> bool {
 
 /// The extreme first, in lanes; then its place.
 fn in_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
-    if row.len() < 2 * WIDTH {
-        return short_row::<T, LARGEST>(row);
-    }
     let join = |a: T, b: T| if LARGEST { a.larger(b) } else { a.smaller(b) };
     let mut best = [row[0]; WIDTH];
     let chunks = row.chunks_exact(WIDTH);
@@ -78,14 +81,31 @@ fn in_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
     found.expect("the extreme is one of the elements")
 }
 
-/// The place of the extreme so far goes along.
-fn short_row<T: Number, const LARGEST: bool>(row: &[T]) -> usize {
-    let first = (0, row.first().copied().unwrap_or_default());
-    let best = row.iter().enumerate().fold(first, |best, (i, &v)| {
-        let take = better::<T, LARGEST>(v, best.1);
-        (select_unpredictable(take, i, best.0), select_unpredictable(take, v, best.1))
-    });
-    best.0
+per_isa! {
+    fn short_rows<T: Number>(x: &[T], length: usize, largest: bool, places: &mut [i32]) => match largest {
+        true => side_by_side::<T, true>(x, length, places),
+        false => side_by_side::<T, false>(x, length, places),
+    }
+}
+
+/// Many rows at a time; the place of the extreme so far goes along.
+#[inline(always)]
+fn side_by_side<T: Number, const LARGEST: bool>(x: &[T], length: usize, places: &mut [i32]) {
+    for (rows, places) in x.chunks(WIDTH * length).zip(places.chunks_mut(WIDTH)) {
+        // Beyond the last row the last one again.
+        let starts: [usize; WIDTH] = std::array::from_fn(|l| l.min(places.len() - 1) * length);
+        let mut best = starts.map(|s| rows[s]);
+        let mut place = [0; WIDTH];
+        for i in 1..length {
+            let column = starts.map(|s| rows[s + i]);
+            for l in 0..WIDTH {
+                let take = better::<T, LARGEST>(column[l], best[l]);
+                best[l] = select_unpredictable(take, column[l], best[l]);
+                place[l] = select_unpredictable(take, i as i32, place[l]);
+            }
+        }
+        places.copy_from_slice(&place[..places.len()]);
+    }
 }
 
 impl Kernel for ArgReduce {

@@ -73,13 +73,9 @@ config! {
     }
 }
 
-/// `ln p` from predictions: normalised and clipped probabilities, or logits.
-pub(crate) fn log_probabilities(y: &Var, from_logits: bool, axis: usize) -> Var {
-    if from_logits {
-        return y.log_softmax(axis);
-    }
-    let sum = y.reduce_sum(&[axis]).expand_dims(axis);
-    (y / sum).clamp(EPSILON, 1.0 - EPSILON).log()
+/// `ln p` of clipped probabilities.
+fn log_clipped(p: &Var) -> Var {
+    p.clamp(EPSILON, 1.0 - EPSILON).log()
 }
 
 fn same_classes(t: &Var, y: &Var, axis: usize) -> Result<()> {
@@ -100,7 +96,11 @@ impl LossRule for CategoricalCrossentropy {
             0.0 => y_true.clone(),
             s => y_true * (1.0 - s) + s / y_pred.shape()[axis] as f64,
         };
-        Ok((t * log_probabilities(y_pred, self.from_logits, axis)).reduce_sum(&[axis]).neg())
+        let log = match self.from_logits {
+            true => y_pred.log_softmax(axis),
+            false => log_clipped(&(y_pred / y_pred.reduce_sum(&[axis]).expand_dims(axis))),
+        };
+        Ok((t * log).reduce_sum(&[axis]).neg())
     }
 
     fn reduction(&self) -> Word {
@@ -150,8 +150,16 @@ impl LossRule for SparseCategoricalCrossentropy {
         } else {
             let index = y_pred.trace().iota(&Type::new(DType::I32, y_pred.shape()), axis);
             let hit = labels.expand_dims(axis).equal(&index);
-            let zero = y_pred.full_like(0.0);
-            hit.select(&log_probabilities(y_pred, self.from_logits, axis), &zero).reduce_sum(&[axis]).neg()
+            let of_class = |y: &Var| hit.select(y, &y.full_like(0.0)).reduce_sum(&[axis]);
+            match self.from_logits {
+                true => of_class(&y_pred.log_softmax(axis)).neg(),
+                // The class first: one logarithm per sample, and none where there is no such class.
+                false => {
+                    let loss = log_clipped(&(of_class(y_pred) / y_pred.reduce_sum(&[axis]))).neg();
+                    let exists = labels.gt(-1.0).and(&labels.lt(y_pred.shape()[axis] as f64));
+                    exists.select(&loss, &loss.full_like(0.0))
+                }
+            }
         };
         Ok(match self.ignore_class {
             Some(c) => labels.eq(c as f64).select(&loss.full_like(0.0), &loss),
