@@ -6,7 +6,7 @@ use crate::ir::graph::Graph;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Sorts the units; ties go to the unit whose nodes come first in the graph. Empty units are dropped.
+/// Sorts the units: of those that can run, the one whose turn it is. Empty units are dropped.
 pub(super) fn schedule(graph: &Graph, mut all: Units) -> Result<Units> {
     let count = all.units.len();
     let mut waits = vec![0usize; count];
@@ -19,15 +19,16 @@ pub(super) fn schedule(graph: &Graph, mut all: Units) -> Result<Units> {
             }
         }
     }
+    let turns = turns(&all.units, &readers);
     let mut ready: BinaryHeap<Reverse<(usize, usize)>> =
-        (0..count).filter(|&u| waits[u] == 0).map(|u| Reverse((all.units[u].last, u))).collect();
+        (0..count).filter(|&u| waits[u] == 0).map(|u| Reverse((turns[u], u))).collect();
     let mut order = vec![];
     while let Some(Reverse((_, u))) = ready.pop() {
         order.push(u);
         for &r in &readers[u] {
             waits[r] -= 1;
             if waits[r] == 0 {
-                ready.push(Reverse((all.units[r].last, r)));
+                ready.push(Reverse((turns[r], r)));
             }
         }
     }
@@ -47,4 +48,23 @@ pub(super) fn schedule(graph: &Graph, mut all: Units) -> Result<Units> {
         *o = o.and_then(|u| place[u]);
     }
     Ok(Units { units, ..all })
+}
+
+/// When it is each unit's turn: where its kernel stands in the graph, or else the last node of its chain, and before that of whoever reads it.
+/// So the gradient of a weight, which the optimizer's step follows in the same unit, is computed while what it reads is in the cache, and not
+/// at the end of the step with the optimizer's other nodes.
+fn turns(units: &[Unit], readers: &[Vec<usize>]) -> Vec<usize> {
+    let mut turns: Vec<usize> = units.iter().map(|u| u.kernel.unwrap_or(u.last)).collect();
+    let mut earlier: Vec<usize> = (0..units.len()).collect();
+    let mut makers: Vec<Vec<usize>> = vec![vec![]; units.len()];
+    readers.iter().enumerate().for_each(|(maker, all)| all.iter().for_each(|&r| makers[r].push(maker)));
+    while let Some(u) = earlier.pop() {
+        for &m in makers[u].iter().filter(|&&m| m != u) {
+            if turns[m] > turns[u] {
+                turns[m] = turns[u];
+                earlier.push(m);
+            }
+        }
+    }
+    turns
 }
