@@ -144,6 +144,42 @@ fn simplify_joins_moves_of_elements() {
 }
 
 #[test]
+fn simplify_moves_the_numbers_of_rows_rather_than_the_rows() {
+    let dims = "offset_dims = [3], collapsed_slice_dims = [0], operand_batching_dims = [], start_indices_batching_dims = [], start_index_map = [0], index_vector_dim = 3, slice_sizes = [1, 2]";
+    check(
+        "simplify",
+        &format!(
+            r#"
+        %0 = parameter() {{index = 0, type = "f32[5,2]"}} : f32[5,2]
+        %1 = parameter() {{index = 1, type = "i32[2,3,4]"}} : i32[2,3,4]
+        %2 = gather(%0, %1) {{{dims}}} : f32[2,3,4,2]
+        %3 = transpose(%2) {{permutation = [1, 2, 0, 3]}} : f32[3,4,2,2]
+        %4 = transpose(%2) {{permutation = [1, 2, 3, 0]}} : f32[3,4,2,2]
+        %5 = parameter() {{index = 2, type = "f32[4,2,3,2]"}} : f32[4,2,3,2]
+        %6 = transpose(%5) {{permutation = [1, 2, 0, 3]}} : f32[2,3,4,2]
+        %7 = segment_sum(%6, %1) {{segments = 5}} : f32[5,2]
+        return %2, %3, %4, %7
+        "#
+        ),
+        &format!(
+            r#"
+        %0 = parameter() {{index = 0, type = "f32[5,2]"}} : f32[5,2]
+        %1 = parameter() {{index = 1, type = "i32[2,3,4]"}} : i32[2,3,4]
+        %2 = gather(%0, %1) {{{dims}}} : f32[2,3,4,2]
+        %3 = transpose(%1) {{permutation = [1, 2, 0]}} : i32[3,4,2]
+        %4 = gather(%0, %3) {{{dims}}} : f32[3,4,2,2]
+        %5 = transpose(%2) {{permutation = [1, 2, 3, 0]}} : f32[3,4,2,2]
+        %6 = parameter() {{index = 2, type = "f32[4,2,3,2]"}} : f32[4,2,3,2]
+        %7 = transpose(%6) {{permutation = [1, 2, 0, 3]}} : f32[2,3,4,2]
+        %8 = transpose(%1) {{permutation = [2, 0, 1]}} : i32[4,2,3]
+        %9 = segment_sum(%6, %8) {{segments = 5}} : f32[5,2]
+        return %2, %4, %5, %9
+        "#
+        ),
+    );
+}
+
+#[test]
 fn simplify_joins_paddings_that_fill_an_axis() {
     check(
         "simplify",

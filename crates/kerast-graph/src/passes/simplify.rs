@@ -1,4 +1,5 @@
-//! Local algebra. Each rule stands with its formula; none trades an operation for a worse one, none reorders sums but by leaving out zeros.
+//! Local algebra. Each rule stands with its formula; none trades an operation for a worse one, none reorders sums but by leaving out zeros,
+//! and those of rows by number, where it says so.
 
 use super::absorb::meets;
 use super::legalize;
@@ -55,7 +56,7 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
                     Some(out.push(moved.into(), &[inner], node.scope)?[0])
                 }
                 false if inner != x[0] => Some(out.push(Transpose(joined).into(), &[inner], node.scope)?[0]),
-                false => None,
+                false => moved_lookup(out, node, &joined, inner)?,
             }
         }
         // reverse(reverse(a)) along the same axes = a; along none = a
@@ -81,6 +82,7 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
         Op::Select(_) if x[1] == x[2] => Some(x[1]),
         Op::Select(_) => rectified_scatter(out, node, x)?,
         Op::Scatter(s) => summed_rows(out, node, s, x)?,
+        Op::SegmentSum(s) => moved_rows(out, node, s, x)?,
         _ => None,
     })
 }
@@ -181,6 +183,37 @@ fn summed_scatter(out: &mut Graph, node: &Node, r: &Reduce, x: ValueId) -> Resul
         return Ok(None);
     }
     Ok(Some(out.push(r.clone().into(), &[sent.source], node.scope)?[0]))
+}
+
+/// transpose(gather(table, ids)) = gather(table, transpose(ids)), where whole rows change places.
+fn moved_lookup(out: &mut Graph, node: &Node, permutation: &[usize], found: ValueId) -> Result<Option<ValueId>> {
+    let Op::Gather(g) = out.op_of(found).clone() else { return Ok(None) };
+    let &[table, ids] = &out.nodes()[out.node_of(found)].operands[..] else { return Ok(None) };
+    let rank = out.ty(ids).rank();
+    let by_row = g.dims.index_vector_dim == rank && g.dims.offset_dims.iter().copied().eq(rank..permutation.len());
+    if !by_row || !g.dims.start_indices_batching_dims.is_empty() || !moves_rows(permutation, rank) {
+        return Ok(None);
+    }
+    let ids = out.push(Transpose(permutation[..rank].to_vec()).into(), &[ids], node.scope)?[0];
+    Ok(Some(out.push(g.into(), &[table, ids], node.scope)?[0]))
+}
+
+/// segment_sum(transpose(rows), ids) = segment_sum(rows, transpose(ids)), where whole rows change places: they are summed in another order.
+fn moved_rows(out: &mut Graph, node: &Node, s: &SegmentSum, x: &[ValueId]) -> Result<Option<ValueId>> {
+    let Op::Transpose(Transpose(p)) = out.op_of(x[0]).clone() else { return Ok(None) };
+    let (rows, rank) = (out.nodes()[out.node_of(x[0])].operands[0], out.ty(x[1]).rank());
+    if !moves_rows(&p, rank) {
+        return Ok(None);
+    }
+    let mut back = vec![0; rank];
+    p[..rank].iter().enumerate().for_each(|(to, &from)| back[from] = to);
+    let ids = out.push(Transpose(back).into(), &[x[1]], node.scope)?[0];
+    Ok(Some(out.push(s.clone().into(), &[rows, ids], node.scope)?[0]))
+}
+
+/// Only the first `rank` axes change places.
+fn moves_rows(permutation: &[usize], rank: usize) -> bool {
+    permutation.iter().enumerate().skip(rank).all(|(i, &axis)| i == axis)
 }
 
 /// Rows added to zeros are summed by number: no table of zeros is made first.
