@@ -18,6 +18,9 @@ use std::ops::Range;
 pub(super) const PANEL: usize = 36 * 1024;
 /// The same where A is read down its columns: each step of K fetches a line of which the next tile needs the rest.
 pub(super) const PANEL_BY_COLUMNS: usize = 20 * 1024;
+/// And where in addition A has few rows (at most the second number): packing a panel, and fetching it into the L1 cache, weigh more than
+/// reading and writing C more often. It stays there for all tiles.
+pub(super) const PANEL_FOR_FEW: (usize, usize) = (8 * 1024, 400);
 /// Elements of A that a task keeps in its L2 cache.
 const LEFT_BLOCK: usize = 80 * 1024;
 /// Elements of B packed at a time.

@@ -2,7 +2,7 @@
 
 use super::drive::{Operands, Shared, Team};
 use super::micro::{Kernels, even};
-use super::plan::{PANEL, PANEL_BY_COLUMNS, packs_left};
+use super::plan::{PANEL, PANEL_BY_COLUMNS, PANEL_FOR_FEW, packs_left};
 use super::{Epilogue, Gemm};
 use crate::scratch::{PARTIAL, with_scratch};
 
@@ -24,7 +24,11 @@ pub(super) fn sliced(g: &Gemm) -> bool {
 
 /// Blocks of K, each summed up in registers. By the shape alone.
 pub(super) fn depths(kernels: &Kernels, g: &Gemm) -> usize {
-    let panel = if g.a.col == 1 || packs_left(g) { PANEL } else { PANEL_BY_COLUMNS };
+    let panel = match g.a.col == 1 || packs_left(g) {
+        true => PANEL,
+        false if g.m <= PANEL_FOR_FEW.1 => PANEL_FOR_FEW.0,
+        false => PANEL_BY_COLUMNS,
+    };
     let depths = (g.k * kernels.form(g.n).columns).div_ceil(panel).max(1);
     if sliced(g) { depths.next_multiple_of(4) } else { depths }
 }
