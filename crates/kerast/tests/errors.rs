@@ -116,8 +116,7 @@ fn validation_without_samples() {
 #[test]
 fn files_that_are_none() {
     refused(load_model("/nowhere/net.keras"), &["/nowhere/net.keras"]);
-    let path =
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-errors-{}.keras", std::process::id()));
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("kerast-errors.keras");
     std::fs::write(&path, b"this is no archive").unwrap();
     let loaded = load_model(&path);
     std::fs::remove_file(&path).unwrap();

@@ -106,7 +106,7 @@ fn a_residual_net_of_152_layers_trains() {
 
 #[test]
 fn a_model_comes_back_from_its_file() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-train-{}", std::process::id()));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("kerast-train");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("net.keras");
     let mut model = Sequential::new()
@@ -303,8 +303,7 @@ fn a_predictor_serves_many_threads_what_predict_says() {
 #[test]
 fn a_run_that_was_cut_goes_on_with_the_same_bits() {
     let _alone = alone();
-    let folder =
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kerast-backup-{}", std::process::id()));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("kerast-backup");
     let log = folder.join("log.csv");
     std::fs::create_dir_all(&folder).unwrap();
     let (x, y) = (array(&[90, 12], 4), labels(90, 4));

@@ -56,6 +56,11 @@ pub(crate) fn mark(file: &mut File, path: &Path) -> Result<[u8; 4]> {
     Ok(first)
 }
 
+/// The number of this process, which temporary files are named after; on WebAssembly there is one process without a number.
+pub(crate) fn process_id() -> u32 {
+    if cfg!(target_family = "wasm") { 0 } else { std::process::id() }
+}
+
 /// Writes a file whole: under a temporary name in the same folder, then renamed, so that a reader never sees half of it.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |f| {
@@ -69,7 +74,7 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> Result<()
         |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).fact("reason", e);
     let name =
         path.file_name().ok_or_else(|| Error::new(ErrorKind::Io, format!("{} is no file name", path.display())))?;
-    let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), process_id()));
     let written = File::create(&temporary).map_err(failed).and_then(|mut f| {
         write(&mut f).map_err(|e| e.fact("file", path.display()))?;
         f.sync_all().map_err(failed)

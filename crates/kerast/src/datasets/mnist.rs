@@ -119,7 +119,7 @@ fn find_idx(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// Fetches a file under a temporary name, checks it, renames it.
 fn fetch(address: &str, target: &Path, digest: &str) -> Result<()> {
-    let temporary = target.with_extension(format!("{}.part", std::process::id()));
+    let temporary = target.with_extension(format!("{}.part", crate::data::process_id()));
     let quiet = !std::io::stderr().is_terminal();
     let mut curl = Command::new("curl");
     curl.args(["--fail", "--location", "--output"]).arg(&temporary).arg(address);
