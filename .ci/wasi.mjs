@@ -1,4 +1,4 @@
-// Runs a program for WASI: node .ci/wasi.mjs program.wasm [arguments]. It sees the files below the working directory's root.
+// Runs a program for WASI: node .ci/wasi.mjs program.wasm [arguments]. It sees all files.
 import { readFileSync } from "node:fs";
 import { WASI } from "node:wasi";
 

@@ -64,9 +64,8 @@ pub fn exp<const FMA: bool>(x: f32) -> f32 {
     let (n, r) = reduce::<FMA>(select(x > 89.0, 89.0, select(x < -104.0, -104.0, x)));
     let y = near_exp_m1::<FMA>(r) + 1.0;
     // In two factors, since 2^n alone may overflow or be denormal.
-    let whole = (n << 9) as i32 >> 9;
-    let half = whole >> 1;
-    y * power_of_two(half as u32) * power_of_two((whole - half) as u32)
+    let half = n >> 1;
+    y * power_of_two(half) * power_of_two(n - half)
 }
 
 /// [`exp`] from -87 to 89, where the powers of two are numbers, infinity at the end.

@@ -59,7 +59,7 @@ fn turns(units: &[Unit], readers: &[Vec<usize>]) -> Vec<usize> {
     let mut makers: Vec<Vec<usize>> = vec![vec![]; units.len()];
     readers.iter().enumerate().for_each(|(maker, all)| all.iter().for_each(|&r| makers[r].push(maker)));
     while let Some(u) = earlier.pop() {
-        for &m in makers[u].iter().filter(|&&m| m != u) {
+        for &m in &makers[u] {
             if turns[m] > turns[u] {
                 turns[m] = turns[u];
                 earlier.push(m);
