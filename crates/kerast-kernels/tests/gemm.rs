@@ -145,6 +145,12 @@ fn large_enough_for_threads_and_blocks() {
                 check(isa, &Gemm { accumulate, ..product(m, n, k, t & 1 > 0, t & 2 > 0, 5 * (t & 1)) }, &pools);
             }
         }
+        // A right side that is read once, stripe by stripe, in one block of rows and in two.
+        for t in 0..4 {
+            check(isa, &product(20, 3100, 171, t & 1 > 0, t & 2 > 0, t), &pools);
+        }
+        check(isa, &Gemm { accumulate: true, ..product(390, 1100, 480, true, false, 0) }, &pools);
+        check(isa, &product(500, 3080, 171, false, true, 0), &pools);
         for (m, n, k) in [(1, 700, 900), (700, 1, 900)] {
             for t in 0..4 {
                 check(isa, &product(m, n, k, t & 1 > 0, t & 2 > 0, 1), &pools);
