@@ -154,11 +154,21 @@ impl Graph {
     /// values that stand for the node's results (usually by pushing the node or a better one), or `None` to drop the node.
     pub fn rebuild(
         &self,
+        rewrite: impl FnMut(&mut Graph, usize, &Node, &[ValueId]) -> Result<Option<Vec<ValueId>>>,
+    ) -> Result<Graph> {
+        self.rebuild_in(0..self.nodes.len(), rewrite)
+    }
+
+    /// The same with the nodes in another order; those that come before one of their operands are dropped.
+    pub fn rebuild_in(
+        &self,
+        order: impl IntoIterator<Item = usize>,
         mut rewrite: impl FnMut(&mut Graph, usize, &Node, &[ValueId]) -> Result<Option<Vec<ValueId>>>,
     ) -> Result<Graph> {
         let mut out = Graph { scopes: self.scopes.clone(), ..Graph::default() };
         let mut map: Vec<Option<ValueId>> = vec![None; self.values.len()];
-        for (i, node) in self.nodes.iter().enumerate() {
+        for i in order {
+            let node = &self.nodes[i];
             let operands: Option<Vec<ValueId>> = node.operands.iter().map(|v| map[v.index()]).collect();
             let Some(operands) = operands else { continue };
             if let Some(new) = rewrite(&mut out, i, node, &operands)? {

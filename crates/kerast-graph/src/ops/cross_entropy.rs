@@ -1,7 +1,7 @@
 //! The cross-entropy of logits with class numbers, in one pass over the logits. XLA makes such loops of softmax and gather.
 //!
 //! With m the largest x of a row and s = Σ e^(x - m): `dx = e^(x - m) (dloss / s + ds) - dloss [class] + (dm - s ds) [largest]`, with dloss
-//! only where there is such a class.
+//! only where there is such a class. Without cotangents of m and s it is [`CrossEntropyGrad`].
 
 use super::sample_data::floats;
 use crate::autodiff::Vjp;
@@ -10,6 +10,7 @@ use crate::ir::attributes::Attributes;
 use crate::ir::op::{Cpu, OpRule, Sample, dtype_error, shape_error};
 use crate::ir::types::Type;
 use crate::ir::var::Var;
+use crate::ops::CrossEntropyGrad;
 use crate::tensor::Tensor;
 use kerast_kernels::cross_entropy;
 use kerast_kernels::dtype::DType;
@@ -42,6 +43,10 @@ impl OpRule for CrossEntropy {
         let limit = labels.full_like(classes as f64 - 1.0);
         let inside = labels.greater_equal(&labels.full_like(0.0)).and(&labels.less_equal(&limit));
         let dloss = cx.cotangents[0].as_ref().map(|d| inside.select(d, &d.full_like(0.0)));
+        if let (Some(d), None, None) = (&dloss, &cx.cotangents[1], &cx.cotangents[2]) {
+            let made = x.trace().push_many(CrossEntropyGrad.into(), &[x, labels, d], x.ty(), 3);
+            return vec![Some(made[1].clone()), None];
+        }
         let slope = match (&dloss, &cx.cotangents[2]) {
             (Some(d), Some(s)) => Some(d / sum + s),
             (Some(d), None) => Some(d / sum),

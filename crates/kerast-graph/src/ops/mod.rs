@@ -12,6 +12,7 @@ mod convolution;
 mod convolution_grad;
 mod convolution_samples;
 mod cross_entropy;
+mod cross_entropy_grad;
 mod cumulative;
 mod dot_general;
 mod dynamic_slice;
@@ -46,6 +47,7 @@ pub use constant::{Constant, Iota, Parameter};
 pub use convert::Convert;
 pub use convolution::{ConvAxes, ConvDim, Convolution, same_padding};
 pub use cross_entropy::CrossEntropy;
+pub use cross_entropy_grad::CrossEntropyGrad;
 pub use cumulative::Cumulative;
 pub use dot_general::DotGeneral;
 pub(crate) use dot_general::free;
@@ -134,6 +136,8 @@ ops! {
     Softmax(Softmax),
     /// Cross-entropy of logits with class numbers.
     CrossEntropy(CrossEntropy),
+    /// The same with its gradient.
+    CrossEntropyGrad(CrossEntropyGrad),
     /// Convolution.
     Convolution(Convolution),
     /// Reductions over windows.

@@ -3,6 +3,7 @@
 mod absorb;
 mod dedupe;
 mod fold;
+mod join_losses;
 mod join_scans;
 mod legalize;
 pub(crate) mod prune;
@@ -19,6 +20,7 @@ type Pass = fn(Graph) -> Result<Graph>;
 /// what nobody reads; `legalize` before `simplify` and `dedupe`, since it adds nodes; the second `simplify` sees what `dedupe` joined.
 const PASSES: &[(&str, Pass)] = &[
     ("join scans", |g| join_scans::join_scans(&g)),
+    ("join losses", |g| join_losses::join_losses(&g)),
     ("prune", |g| prune::prune(&g)),
     ("trim scans", |g| trim_scans::trim_scans(&g)),
     ("legalize", |g| legalize::legalize(&g)),

@@ -78,13 +78,30 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
         Op::BroadcastInDim(b) => broadcast(out, node, b, x[0])?,
         // a reduction over nothing = a
         Op::Reduce(r) if r.axes.is_empty() => Some(x[0]),
-        Op::Reduce(r) if r.kind == ReduceKind::Sum => summed_scatter(out, node, r, x[0])?,
+        Op::Reduce(r) if r.kind == ReduceKind::Sum => match summed_grad(out, r, x[0]) {
+            None => summed_scatter(out, node, r, x[0])?,
+            found => found,
+        },
         Op::Select(_) if x[1] == x[2] => Some(x[1]),
         Op::Select(_) => rectified_scatter(out, node, x)?,
         Op::Scatter(s) => summed_rows(out, node, s, x)?,
         Op::SegmentSum(s) => moved_rows(out, node, s, x)?,
         _ => None,
     })
+}
+
+/// The sum of a cross-entropy's gradient over all axes but the last is a result of its own; the rows are added in another order.
+fn summed_grad(out: &Graph, r: &Reduce, x: ValueId) -> Option<ValueId> {
+    let shape = &out.ty(x).shape;
+    let grad = match out.op_of(x) {
+        Op::Reshape(_) => out.nodes()[out.node_of(x)].operands[0],
+        _ => x,
+    };
+    let node = &out.nodes()[out.node_of(grad)];
+    let results: Vec<ValueId> = node.results().collect();
+    let leading = r.axes.iter().copied().eq(0..shape.len().saturating_sub(1));
+    let fits = matches!(node.op, Op::CrossEntropyGrad(_)) && grad == results[1] && leading;
+    (fits && shape.last() == out.ty(grad).shape.last()).then(|| results[2])
 }
 
 /// broadcast(broadcast(a)) = broadcast(a), also through a reshape that only adds or drops unit axes.

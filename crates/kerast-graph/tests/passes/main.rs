@@ -317,3 +317,43 @@ fn absorb_searches_a_window_once() {
         "#,
     );
 }
+
+/// A cross-entropy, something made of its losses, and its gradient with the weights that `weights` makes.
+fn losses_and_grad(weights: &str) -> String {
+    format!(
+        r#"
+        %0 = parameter() {{index = 0, type = "f32[2,5]"}} : f32[2,5]
+        %1 = parameter() {{index = 1, type = "i32[2]"}} : i32[2]
+        %2, %3, %4 = cross_entropy(%0, %1) : f32[2], f32[2], f32[2]
+        %5 = negate(%2) : f32[2]
+        %6 = constant() {{value = f32[] {{0.5}}}} : f32[]
+        {weights}
+        %8, %9, %10 = cross_entropy_grad(%0, %1, %7) : f32[2], f32[2,5], f32[5]
+        return %5, %9
+        "#
+    )
+}
+
+#[test]
+fn losses_come_with_their_gradient() {
+    check(
+        "join losses",
+        &losses_and_grad("%7 = broadcast_in_dim(%6) {shape = [2], dims = []} : f32[2]"),
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,5]"} : f32[2,5]
+        %1 = parameter() {index = 1, type = "i32[2]"} : i32[2]
+        %2 = constant() {value = f32[] {0.5}} : f32[]
+        %3 = broadcast_in_dim(%2) {shape = [2], dims = []} : f32[2]
+        %4, %5, %6 = cross_entropy_grad(%0, %1, %3) : f32[2], f32[2,5], f32[5]
+        %7 = negate(%4) : f32[2]
+        return %7, %5
+        "#,
+    );
+}
+
+#[test]
+fn losses_that_their_gradient_needs_or_that_give_more_stay() {
+    for weights in ["%7 = multiply(%2, %2) : f32[2]", "%7 = multiply(%3, %3) : f32[2]"] {
+        check("join losses", &losses_and_grad(weights), &losses_and_grad(weights));
+    }
+}

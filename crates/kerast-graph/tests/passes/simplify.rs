@@ -285,3 +285,24 @@ fn rows_added_to_zeros_are_summed_by_number() {
         "#,
     );
 }
+
+#[test]
+fn sums_of_a_cross_entropys_gradient_are_there_already() {
+    let text = |sum: &str, rest: &str| {
+        format!(
+            r#"
+        %0 = parameter() {{index = 0, type = "f32[6,5]"}} : f32[6,5]
+        %1 = parameter() {{index = 1, type = "i32[6]"}} : i32[6]
+        %2 = parameter() {{index = 2, type = "f32[6]"}} : f32[6]
+        %3, %4, %5 = cross_entropy_grad(%0, %1, %2) : f32[6], f32[6,5], f32[5]
+        %6 = reshape(%4) {{shape = [2, 3, 5]}} : f32[2,3,5]
+        {rest}
+        return %6, {sum}
+        "#
+        )
+    };
+    let sum = |axes: &str, shape: &str| format!("%7 = reduce_sum(%6) {{axes = [{axes}]}} : f32[{shape}]");
+    check("simplify", &text("%7", &sum("0, 1", "5")), &text("%5", ""));
+    let rows = text("%7", &sum("2", "2,3"));
+    check("simplify", &rows, &rows);
+}
