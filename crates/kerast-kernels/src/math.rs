@@ -174,7 +174,7 @@ pub fn erf<const FMA: bool>(x: f32) -> f32 {
         -3.113_21e-6,
         6.706_363e-8,
     ];
-    let far = 1.0 - exp::<FMA>(-poly::<FMA, 10>(t, c));
+    let far = 1.0 - small_exp::<FMA>(-poly::<FMA, 10>(t, c));
     let far = select(a.is_nan(), a, far).copysign(x);
     select(a < 1.0, near, far)
 }

@@ -40,7 +40,7 @@ pub struct Reg(usize);
 pub(crate) type Slot = u16;
 
 /// Operands of one instruction at the most.
-pub(super) const MOST: usize = 5;
+pub(super) const MOST: usize = 6;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Code {
@@ -72,6 +72,8 @@ impl Code {
             Code::Binary(kind, _) => Scalar::Binary(*kind).weight(),
             Code::RandomBits(stream) => Scalar::RandomBits { stream: *stream }.weight(),
             Code::Adam(_) => 3,
+            Code::Formula(Formula::Gelu) => Scalar::Unary(UnaryKind::Erf).weight(),
+            Code::Formula(Formula::GeluSlope) => 2 * Scalar::Unary(UnaryKind::Erf).weight(),
             _ => 1,
         }
     }
@@ -137,7 +139,12 @@ impl MapBuilder {
 
     /// A constant: as float for float types, as integer for the others.
     pub fn constant(&mut self, dtype: DType, float: f64, int: i64) -> Reg {
-        self.value(Value::Constant(dtype, float, int), dtype)
+        let same =
+            |v: &Value| matches!(v, Value::Constant(d, f, i) if (*d, f.to_bits(), *i) == (dtype, float.to_bits(), int));
+        match self.values.iter().position(same) {
+            Some(known) => Reg(known),
+            None => self.value(Value::Constant(dtype, float, int), dtype),
+        }
     }
 
     /// A scalar function of earlier values, with a result of type `dtype`.
@@ -168,7 +175,8 @@ impl MapBuilder {
         let count = args.len();
         let mut reg = self.value(Value::Instr(code, operands, count, Class::of(dtype)), dtype);
         if narrow && !matches!(scalar, Scalar::Select | Scalar::Clamp | Scalar::Compare(_)) {
-            reg = self.value(Value::Instr(Code::Narrow(dtype), [reg.0, 0, 0, 0, 0], 1, Class::of(dtype)), dtype);
+            operands[0] = reg.0;
+            reg = self.value(Value::Instr(Code::Narrow(dtype), operands, 1, Class::of(dtype)), dtype);
         }
         reg
     }

@@ -10,7 +10,7 @@ pub(crate) enum Side {
     Right,
 }
 
-/// What optimizers and moving averages compute again and again.
+/// What optimizers, moving averages and activations compute again and again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Formula {
     /// `a + (b - a) c`: a moving average.
@@ -19,6 +19,10 @@ pub(crate) enum Formula {
     LerpSquare,
     /// `w - m a / (√v + e)`: Adam's step.
     Descend,
+    /// `x h (erf(x r) + o)`: gelu, with h a half, r the root of a half, and o one.
+    Gelu,
+    /// `d x h e^(-(x r)²) k r + d (erf(x r) + o) h`: its gradient, with k = 2/√π, given x, h, r, o, d and k.
+    GeluSlope,
 }
 
 /// Adam's step with all its results: `m = mean + (gradient - mean) slow`, `v = square + (gradient gradient - square) slower`,
@@ -41,7 +45,7 @@ impl Adam {
         let formulas = [Formula::Lerp, Formula::LerpSquare, Formula::Descend];
         let [mean, gradient, slow, ..] = first.args;
         let [square, again, slower, ..] = second.args;
-        let [weights, m, rate, v, epsilon] = third.args;
+        let [weights, m, rate, v, epsilon, _] = third.args;
         let factors = [slow, slower, rate, epsilon];
         let fits = (0..3).all(|i| *codes[i] == Code::Formula(formulas[i]))
             && (again, m, v) == (gradient, first.dst, second.dst)
@@ -73,17 +77,18 @@ pub(super) fn join(values: &mut [Value], outputs: &[usize]) {
     }
     outputs.iter().for_each(|&v| uses[v] += 2);
     // Long pieces first: a pair would take a part of them away.
-    for rule in [formula, pair] {
+    for rule in [gelu_slope, gelu, formula, pair] {
         for i in 0..values.len() {
             if let Some((code, args, count, gone)) = rule(&Chain { values, uses: &uses }, i) {
                 values[i] = Value::Instr(code, args, count, Class::F32);
-                gone.into_iter().flatten().for_each(|g| values[g] = Value::Gone);
+                gone.into_iter().for_each(|g| values[g] = Value::Gone);
             }
         }
     }
 }
 
-type Joined = (Code, [usize; MOST], usize, [Option<usize>; 4]);
+/// The instruction, its operands, how many they are, and the values that it makes good for.
+type Joined = (Code, [usize; MOST], usize, Vec<usize>);
 
 struct Chain<'a> {
     values: &'a [Value],
@@ -103,6 +108,44 @@ impl Chain<'_> {
     fn inner(&self, i: usize, kind: B) -> Option<(usize, usize)> {
         self.binary(i, kind).filter(|_| self.uses[i] == 1)
     }
+
+    /// The operand of value `i`, used once, if it is this function of an f32 value.
+    fn unary(&self, i: usize, kind: UnaryKind) -> Option<usize> {
+        match &self.values[i] {
+            Value::Instr(Code::Unary(k, Class::F32), args, ..) if *k == kind && self.uses[i] == 1 => Some(args[0]),
+            _ => None,
+        }
+    }
+}
+
+fn gelu(c: &Chain<'_>, i: usize) -> Option<Joined> {
+    let (scaled, shifted) = c.binary(i, B::Multiply)?;
+    let (x, half) = c.inner(scaled, B::Multiply)?;
+    let (erf, one) = c.inner(shifted, B::Add)?;
+    let z = c.unary(erf, UnaryKind::Erf)?;
+    let (same, root) = c.inner(z, B::Multiply)?;
+    let gone = vec![scaled, shifted, erf, z];
+    (same == x).then_some((Code::Formula(Formula::Gelu), [x, half, root, one, 0, 0], 4, gone))
+}
+
+fn gelu_slope(c: &Chain<'_>, i: usize) -> Option<Joined> {
+    let (bell, step) = c.binary(i, B::Add)?;
+    // What gelu's second factor gives.
+    let (by, half) = c.inner(step, B::Multiply)?;
+    let (d, shifted) = c.inner(by, B::Multiply)?;
+    let (erf, one) = c.inner(shifted, B::Add)?;
+    let z = c.unary(erf, UnaryKind::Erf)?;
+    let (x, root) = c.binary(z, B::Multiply).filter(|_| c.uses[z] == 3)?;
+    // What the slope of the error function gives.
+    let (scaled, again) = c.inner(bell, B::Multiply)?;
+    let (product, rate) = c.inner(scaled, B::Multiply)?;
+    let (risen, power) = c.inner(product, B::Multiply)?;
+    let (e, first) = c.inner(risen, B::Multiply)?;
+    let exponent = c.unary(power, UnaryKind::Exp)?;
+    let square = c.unary(exponent, UnaryKind::Negate)?;
+    let same = (again, e, c.inner(first, B::Multiply)?, c.inner(square, B::Multiply)?) == (root, d, (x, half), (z, z));
+    let gone = vec![step, by, shifted, erf, z, bell, scaled, product, risen, first, power, exponent, square];
+    same.then_some((Code::Formula(Formula::GeluSlope), [x, half, root, one, d, rate], 6, gone))
 }
 
 fn formula(c: &Chain<'_>, i: usize) -> Option<Joined> {
@@ -114,8 +157,8 @@ fn formula(c: &Chain<'_>, i: usize) -> Option<Joined> {
         }
         let square = c.inner(b, B::Multiply).filter(|(x, y)| x == y);
         let code = if square.is_some() { Formula::LerpSquare } else { Formula::Lerp };
-        let gone = [Some(product), Some(difference), square.map(|_| b), None];
-        return Some((Code::Formula(code), [a, square.map_or(b, |s| s.0), factor, 0, 0], 3, gone));
+        let gone = [product, difference].into_iter().chain(square.map(|_| b)).collect();
+        return Some((Code::Formula(code), [a, square.map_or(b, |s| s.0), factor, 0, 0, 0], 3, gone));
     }
     let (w, quotient) = c.binary(i, B::Subtract)?;
     let (above, below) = c.inner(quotient, B::Divide)?;
@@ -123,8 +166,8 @@ fn formula(c: &Chain<'_>, i: usize) -> Option<Joined> {
     let (root, epsilon) = c.inner(below, B::Add)?;
     match &c.values[root] {
         Value::Instr(Code::Unary(UnaryKind::Sqrt, Class::F32), v, ..) if c.uses[root] == 1 => {
-            let gone = [Some(quotient), Some(above), Some(below), Some(root)];
-            Some((Code::Formula(Formula::Descend), [w, m, rate, v[0], epsilon], 5, gone))
+            let gone = vec![quotient, above, below, root];
+            Some((Code::Formula(Formula::Descend), [w, m, rate, v[0], epsilon, 0], 5, gone))
         }
         _ => None,
     }
@@ -138,6 +181,6 @@ fn pair(c: &Chain<'_>, i: usize) -> Option<Joined> {
     let (second, args) = plain(i)?;
     [(args[0], args[1], Side::Left), (args[1], args[0], Side::Right)].into_iter().find_map(|(inner, other, side)| {
         let (first, [a, b, ..]) = plain(inner).filter(|_| c.uses[inner] == 1)?;
-        Some((Code::Pair(first, second, side), [a, b, other, 0, 0], 3, [Some(inner), None, None, None]))
+        Some((Code::Pair(first, second, side), [a, b, other, 0, 0, 0], 3, vec![inner]))
     })
 }

@@ -46,6 +46,17 @@ impl Tile<'_> {
         // SAFETY: the caller's promise; the length is a whole number of blocks.
         unsafe { std::slice::from_raw_parts_mut(self.slots[slot as usize].cast(), self.blocks * BLOCK) }
     }
+
+    /// Where an instruction writes, and its first N operands.
+    ///
+    /// # Safety
+    /// As for `read` and `write`.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn operands<const N: usize>(&self, i: &Instr) -> (&mut [f32], [&[f32]; N]) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.write(i.dst), std::array::from_fn(|k| self.read(i.args[k]))) }
+    }
 }
 
 /// Tells the compiler that no vector is left half empty.
@@ -82,6 +93,8 @@ unsafe fn run_with<const FMA: bool>(instrs: &[Instr], t: &Tile<'_>) {
                 Code::Formula(Formula::Lerp) => map3(i, t, |a, b, c| a + (b - a) * c),
                 Code::Formula(Formula::LerpSquare) => map3(i, t, |a, b, c| a + (b * b - a) * c),
                 Code::Formula(Formula::Descend) => descend(i, t),
+                Code::Formula(Formula::Gelu) => gelu::<FMA>(i, t),
+                Code::Formula(Formula::GeluSlope) => gelu_slope::<FMA>(i, t),
                 Code::Adam(step) => adam(step, t),
                 Code::Binary(k, Class::U32) => binary_int::<u32>(*k, i, t),
                 Code::Compare(k, class) => by_class!(class, T => compare::<T>(*k, i, t)),
@@ -322,9 +335,7 @@ unsafe fn binary_f32<const FMA: bool>(kind: B, i: &Instr, t: &Tile<'_>) {
 #[inline(always)]
 unsafe fn map3(i: &Instr, t: &Tile<'_>, f: impl Fn(f32, f32, f32) -> f32) {
     // SAFETY: as in `run_with`.
-    let (d, a, b, c) = unsafe {
-        (t.write::<f32>(i.dst), t.read::<f32>(i.args[0]), t.read::<f32>(i.args[1]), t.read::<f32>(i.args[2]))
-    };
+    let (d, [a, b, c]) = unsafe { t.operands(i) };
     for (((d, a), b), c) in d.iter_mut().zip(a).zip(b).zip(c) {
         *d = f(*a, *b, *c);
     }
@@ -333,9 +344,30 @@ unsafe fn map3(i: &Instr, t: &Tile<'_>, f: impl Fn(f32, f32, f32) -> f32) {
 #[inline(always)]
 unsafe fn descend(i: &Instr, t: &Tile<'_>) {
     // SAFETY: as in `run_with`.
-    let (d, [w, m, rate, v, epsilon]) = unsafe { (t.write::<f32>(i.dst), i.args.map(|a| t.read::<f32>(a))) };
+    let (d, [w, m, rate, v, epsilon]) = unsafe { t.operands(i) };
     for (((((d, w), m), rate), v), epsilon) in d.iter_mut().zip(w).zip(m).zip(rate).zip(v).zip(epsilon) {
         *d = w - m * rate / (v.sqrt() + epsilon);
+    }
+}
+
+#[inline(always)]
+unsafe fn gelu<const FMA: bool>(i: &Instr, t: &Tile<'_>) {
+    // SAFETY: as in `run_with`.
+    let (d, [x, half, root, one]) = unsafe { t.operands(i) };
+    for ((((d, x), half), root), one) in d.iter_mut().zip(x).zip(half).zip(root).zip(one) {
+        *d = x * half * (math::erf::<FMA>(x * root) + one);
+    }
+}
+
+#[inline(always)]
+unsafe fn gelu_slope<const FMA: bool>(i: &Instr, t: &Tile<'_>) {
+    // SAFETY: as in `run_with`.
+    let (d, [x, half, root, one, dy, rate]) = unsafe { t.operands(i) };
+    let factors = half.iter().zip(root).zip(one).zip(rate);
+    for (((d, x), dy), (((half, root), one), rate)) in d.iter_mut().zip(x).zip(dy).zip(factors) {
+        let z = x * root;
+        let bell = dy * (x * half) * math::exp::<FMA>(-(z * z)) * rate * root;
+        *d = bell + dy * (math::erf::<FMA>(z) + one) * half;
     }
 }
 

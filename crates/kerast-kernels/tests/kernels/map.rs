@@ -92,3 +92,63 @@ fn adam_in_one_pass_has_the_bits_of_its_steps() {
         }
     }
 }
+
+/// Gelu of x, or its gradient given dy, with every step kept or only the last.
+fn gelu(n: usize, slope: bool, steps: bool) -> Map {
+    let mut m = MapBuilder::new(n);
+    let mut made = vec![];
+    let [x, dy] = [(); 2].map(|()| m.input(DType::F32, Access::Direct));
+    let constants = [0.5, std::f64::consts::FRAC_1_SQRT_2, 1.0, std::f64::consts::FRAC_2_SQRT_PI];
+    let [half, root, one, rate] = constants.map(|c| m.constant(DType::F32, c, 0));
+    let mut op = |scalar: Scalar, args: &[Reg]| {
+        made.push(m.op(&scalar, args, DType::F32));
+        made[made.len() - 1]
+    };
+    let multiply = Scalar::Binary(B::Multiply);
+    let z = op(multiply.clone(), &[x, root]);
+    let erf = op(Scalar::Unary(U::Erf), &[z]);
+    let shifted = op(Scalar::Binary(B::Add), &[erf, one]);
+    if slope {
+        let by = op(multiply.clone(), &[dy, shifted]);
+        let step = op(multiply.clone(), &[by, half]);
+        let scaled = op(multiply.clone(), &[x, half]);
+        let risen = op(multiply.clone(), &[dy, scaled]);
+        let square = op(multiply.clone(), &[z, z]);
+        let exponent = op(Scalar::Unary(U::Negate), &[square]);
+        let power = op(Scalar::Unary(U::Exp), &[exponent]);
+        let product = op(multiply.clone(), &[risen, power]);
+        let rated = op(multiply.clone(), &[product, rate]);
+        let bell = op(multiply, &[rated, root]);
+        op(Scalar::Binary(B::Add), &[bell, step]);
+    } else {
+        let scaled = op(multiply.clone(), &[x, half]);
+        op(multiply, &[scaled, shifted]);
+    }
+    let first = if steps { 0 } else { made.len() - 1 };
+    made[first..].iter().for_each(|y| m.store(*y));
+    m.finish()
+}
+
+#[test]
+fn gelu_in_one_pass_has_the_bits_of_its_steps() {
+    assert!(format!("{:?}", gelu(40, false, false)).contains("Formula(Gelu)"), "{:?}", gelu(40, false, false));
+    assert!(format!("{:?}", gelu(40, true, false)).contains("Formula(GeluSlope)"), "{:?}", gelu(40, true, false));
+    for (n, slope) in [(1, false), (37, true), (5000, false), (5000, true)] {
+        let mut x = noise(n, 1, 2001).iter().map(|v| (v - 1000.0) / 150.0).collect::<Vec<f64>>();
+        x.iter_mut().zip([f64::NAN, f64::INFINITY, -20.0, -0.0]).for_each(|(x, rare)| *x = rare);
+        let dy = noise(n, 2, 2001).iter().map(|v| (v - 1000.0) / 300.0).collect::<Vec<f64>>();
+        let last = |steps: bool| {
+            let map = gelu(n, slope, steps);
+            let outputs: Vec<usize> = (2..2 + map.outputs()).collect();
+            let roles = vec![(n * 4, Role::State); 2 + map.outputs()];
+            let mut s = session(Box::new(map), &roles, &[0, 1], &outputs, 2);
+            s.put(0, values(DType::F32, &x));
+            s.put(1, values(DType::F32, &dy));
+            outputs.iter().for_each(|k| s.put(*k, values(DType::F32, &vec![0.0; n])));
+            s.run();
+            let y = s.buffer(outputs[outputs.len() - 1]).expect("a buffer").as_slice::<f32>();
+            y.iter().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect::<Vec<_>>()
+        };
+        assert!(last(false) == last(true), "{n} elements, slope: {slope}");
+    }
+}
