@@ -52,6 +52,10 @@ pub struct Strides {
 pub struct Gemm {
     /// How many products.
     pub batch: usize,
+    /// After so many of them A and B begin anew, `outer` elements from where they began; `usize::MAX` if they never do.
+    pub group: usize,
+    /// From one group of matrices to the next, in A and B.
+    pub outer: [usize; 2],
     /// Rows of A and C.
     pub m: usize,
     /// Columns of B and C.
@@ -75,7 +79,15 @@ impl Gemm {
     pub fn plain(m: usize, n: usize, k: usize) -> Gemm {
         let strides = |rows, cols| Strides { batch: rows * cols, row: cols, col: 1 };
         let (a, b) = (strides(m, k), strides(k, n));
-        Gemm { batch: 1, m, n, k, a, b, c_batch: m * n, c_row: n, accumulate: false }
+        let (c_batch, c_row) = (m * n, n);
+        Gemm { batch: 1, group: usize::MAX, outer: [0; 2], m, n, k, a, b, c_batch, c_row, accumulate: false }
+    }
+
+    /// Where matrix `index` of A, B and C begins.
+    pub fn starts(&self, index: usize) -> [usize; 3] {
+        let (group, place) = (index / self.group, index % self.group);
+        let [a, b] = [(0, self.a), (1, self.b)].map(|(i, s)| group * self.outer[i] + place * s.batch);
+        [a, b, index * self.c_batch]
     }
 
     /// Multiplications and additions.
@@ -85,14 +97,17 @@ impl Gemm {
 
     /// How many elements A, B and C must have: one past the last that is touched.
     pub fn extents(&self) -> [usize; 3] {
-        let reach = |counts: [usize; 3], strides: [usize; 3]| {
-            if counts.contains(&0) { 0 } else { 1 + (0..3).map(|i| (counts[i] - 1) * strides[i]).sum::<usize>() }
+        let reach = |counts: [usize; 3], strides: [usize; 4]| {
+            let group = self.group.clamp(1, counts[0].max(1));
+            let counts = [counts[0].div_ceil(group), group, counts[1], counts[2]];
+            if counts.contains(&0) { 0 } else { 1 + (0..4).map(|i| (counts[i] - 1) * strides[i]).sum::<usize>() }
         };
-        let of = |s: Strides| [s.batch, s.row, s.col];
+        let of = |outer: usize, s: Strides| [outer, s.batch, s.row, s.col];
+        let group = self.group.min(self.batch);
         [
-            reach([self.batch, self.m, self.k], of(self.a)),
-            reach([self.batch, self.k, self.n], of(self.b)),
-            reach([self.batch, self.m, self.n], [self.c_batch, self.c_row, 1]),
+            reach([self.batch, self.m, self.k], of(self.outer[0], self.a)),
+            reach([self.batch, self.k, self.n], of(self.outer[1], self.b)),
+            reach([self.batch, self.m, self.n], [group * self.c_batch, self.c_batch, self.c_row, 1]),
         ]
     }
 }

@@ -22,12 +22,14 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
 fn naive(g: &Gemm, a: &[f32], b: &[f32]) -> Vec<(f64, f64)> {
     let mut out = vec![];
     for batch in 0..g.batch {
+        let (outer, inner) = (batch / g.group, batch % g.group);
+        let (of_a, of_b) = (outer * g.outer[0] + inner * g.a.batch, outer * g.outer[1] + inner * g.b.batch);
         for i in 0..g.m {
             for j in 0..g.n {
                 let (mut sum, mut size) = (0.0, 0.0);
                 for p in 0..g.k {
-                    let x = a[batch * g.a.batch + i * g.a.row + p * g.a.col] as f64;
-                    let y = b[batch * g.b.batch + p * g.b.row + j * g.b.col] as f64;
+                    let x = a[of_a + i * g.a.row + p * g.a.col] as f64;
+                    let y = b[of_b + p * g.b.row + j * g.b.col] as f64;
                     sum += x * y;
                     size += (x * y).abs();
                 }
@@ -179,6 +181,11 @@ fn batches_broadcasts_and_any_strides() {
                 &Gemm { b: of(16), c_batch: 16, c_row: batch * 16, ..Gemm { batch, ..Gemm::plain(45, 16, 45) } },
                 &pools,
             );
+            // The same for several texts, keys of [texts, heads, length, size].
+            let (mut texts, each) = (Gemm { batch: 3 * batch, ..Gemm::plain(45, 45, 16) }, 45 * 16 * batch);
+            (texts.group, texts.outer, texts.a) = (batch, [each; 2], of(16));
+            texts.b = Strides { batch: 45 * 16, row: 1, col: 16 };
+            check(isa, &texts, &pools);
             // No unit stride anywhere, and a scalar repeated.
             let odd = Strides { batch: 7000, row: 130, col: 2 };
             for m in [1, 2, 40] {

@@ -123,6 +123,12 @@ impl OpRule for DotGeneral {
             Sample::new(dot(&[0], &[0], &[2], &[1]), vec![x(&[2, 3, 4], 1), x(&[2, 4, 5], 2)]),
             Sample::new(dot(&[0, 1], &[0, 1], &[3], &[3]), vec![x(&[2, 2, 3, 4], 1), x(&[2, 2, 5, 4], 2)]),
             Sample::new(dot(&[1], &[0], &[2, 0], &[1, 2]), vec![x(&[3, 2, 4], 1), x(&[2, 4, 3, 2], 2)]),
+            Sample::new(dot(&[0, 2], &[0, 2], &[3], &[3]), vec![x(&[2, 3, 2, 4], 1), x(&[2, 5, 2, 4], 2)]),
+            Sample::new(dot(&[0, 1], &[0, 2], &[3], &[1]), vec![x(&[3, 2, 3, 4], 1), x(&[3, 4, 2, 2], 2)]),
+            Sample::flat(
+                dot(&[0, 2], &[2, 0], &[1], &[1]),
+                vec![x(&[3, 2, 2, 4], 1).cast(DType::I32), x(&[2, 2, 3], 2).cast(DType::I32)],
+            ),
             Sample::new(dot(&[], &[], &[2], &[0]), vec![x(&[2, 3, 4], 1), x(&[4, 5], 2)]),
             Sample::new(dot(&[], &[], &[0], &[0]), vec![x(&[4], 1), x(&[4], 2)]),
             Sample::new(dot(&[], &[], &[], &[]), vec![x(&[3], 1), x(&[2], 2)]),
@@ -153,30 +159,37 @@ impl DotGeneral {
         let (n, b_col) = group(b, &sb, &fb);
         let (k, a_col) = group(a, &sa, &self.lhs_contract);
         let (_, b_row) = group(b, &sb, &self.rhs_contract);
-        let (batch, a_batch) = group(a, &sa, &self.lhs_batch);
-        let (_, b_batch) = group(b, &sb, &self.rhs_batch);
+        let split = self.split(&a.shape, &b.shape).unwrap_or(0);
+        let (outer_a, inner_a) = self.lhs_batch.split_at(split);
+        let (outer_b, inner_b) = self.rhs_batch.split_at(split);
+        let ((groups, a_outer), (_, b_outer)) = (group(a, &sa, outer_a), group(b, &sb, outer_b));
+        let ((each, a_batch), (_, b_batch)) = (group(a, &sa, inner_a), group(b, &sb, inner_b));
         Gemm {
-            batch,
-            m,
-            n,
-            k,
+            batch: groups * each,
+            group: if split == 0 { usize::MAX } else { each.max(1) },
+            outer: [a_outer, b_outer],
             a: Strides { batch: a_batch, row: a_row, col: a_col },
             b: Strides { batch: b_batch, row: b_row, col: b_col },
-            c_batch: m * n,
-            c_row: n,
-            accumulate: false,
+            ..Gemm::plain(m, n, k)
         }
     }
 
-    /// Whether every axis group of both operands can be walked with a single stride, so that no copy is needed.
+    /// How many of the batch axes can be walked with one stride in each operand, and the others with another.
+    fn split(&self, a: &[usize], b: &[usize]) -> Option<usize> {
+        let ok = |shape: &[usize], axes: &[usize]| walkable(axes, shape, &strides(shape));
+        let (of_a, of_b) = (&self.lhs_batch, &self.rhs_batch);
+        (0..of_a.len().max(1))
+            .find(|&s| ok(a, &of_a[..s]) && ok(a, &of_a[s..]) && ok(b, &of_b[..s]) && ok(b, &of_b[s..]))
+    }
+
+    /// Whether every axis group of both operands can be walked with a single stride, batches with two, so that no copy is needed.
     pub(crate) fn is_simple(&self, a: &[usize], b: &[usize]) -> bool {
         let ok = |shape: &[usize], axes: &[usize]| walkable(axes, shape, &strides(shape));
         ok(a, &free(a.len(), &self.lhs_batch, &self.lhs_contract))
             && ok(a, &self.lhs_contract)
-            && ok(a, &self.lhs_batch)
             && ok(b, &free(b.len(), &self.rhs_batch, &self.rhs_contract))
             && ok(b, &self.rhs_contract)
-            && ok(b, &self.rhs_batch)
+            && self.split(a, b).is_some()
     }
 }
 

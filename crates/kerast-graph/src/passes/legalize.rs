@@ -50,27 +50,43 @@ fn concatenate(out: &mut Graph, node: &Node, c: &Concatenate, x: &[ValueId]) -> 
     Ok(Some(parts[0]))
 }
 
-/// Both operands in the order batch, free, contracted: the product is the same.
+/// An operand, or both, in the order batch, free, contracted: the product is the same. The smaller one if that is enough.
 fn dot(out: &mut Graph, node: &Node, d: &DotGeneral, x: &[ValueId]) -> Result<Option<ValueId>> {
-    if d.is_simple(&out.ty(x[0]).shape, &out.ty(x[1]).shape) {
+    let shapes = [0, 1].map(|i| out.ty(x[i]).shape.clone());
+    if d.is_simple(&shapes[0], &shapes[1]) {
         return Ok(None);
     }
-    let mut ordered = |v: ValueId, batch: &[usize], contract: &[usize]| -> Result<ValueId> {
-        let middle = free(out.ty(v).rank(), batch, contract);
-        let order: Vec<usize> = batch.iter().chain(&middle).chain(contract).copied().collect();
-        Ok(out.push(Transpose(order).into(), &[v], node.scope)?[0])
-    };
-    let a = ordered(x[0], &d.lhs_batch, &d.lhs_contract)?;
-    let b = ordered(x[1], &d.rhs_batch, &d.rhs_contract)?;
-    let tail = |v: ValueId, n: usize, out: &Graph| (out.ty(v).rank() - n..out.ty(v).rank()).collect::<Vec<_>>();
-    let batch: Vec<usize> = (0..d.lhs_batch.len()).collect();
-    let op = DotGeneral {
-        lhs_batch: batch.clone(),
-        rhs_batch: batch,
-        lhs_contract: tail(a, d.lhs_contract.len(), out),
-        rhs_contract: tail(b, d.rhs_contract.len(), out),
-    };
-    Ok(Some(out.push(op.into(), &[a, b], node.scope)?[0]))
+    let orders =
+        [order(shapes[0].len(), &d.lhs_batch, &d.lhs_contract), order(shapes[1].len(), &d.rhs_batch, &d.rhs_contract)];
+    let first = out.ty(x[0]).len() <= out.ty(x[1]).len();
+    for ordered in [[first, !first], [!first, first], [true, true]] {
+        let [a, b] = [0, 1].map(|i| match ordered[i] {
+            true => orders[i].iter().map(|&axis| shapes[i][axis]).collect(),
+            false => shapes[i].clone(),
+        });
+        let (nb, nk) = (d.lhs_batch.len(), d.lhs_contract.len());
+        let (leading, trailing) = (|| (0..nb).collect(), |n: usize| (n - nk..n).collect());
+        let mut op = d.clone();
+        if ordered[0] {
+            (op.lhs_batch, op.lhs_contract) = (leading(), trailing(a.len()));
+        }
+        if ordered[1] {
+            (op.rhs_batch, op.rhs_contract) = (leading(), trailing(b.len()));
+        }
+        if op.is_simple(&a, &b) || ordered == [true, true] {
+            let mut operands = x.to_vec();
+            for i in (0..2).filter(|&i| ordered[i]) {
+                operands[i] = out.push(Transpose(orders[i].clone()).into(), &[x[i]], node.scope)?[0];
+            }
+            return Ok(Some(out.push(op.into(), &operands, node.scope)?[0]));
+        }
+    }
+    Ok(None)
+}
+
+/// Batch axes, free axes, contracted axes.
+fn order(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
+    batch.iter().chain(&free(rank, batch, contract)).chain(contract).copied().collect()
 }
 
 /// Runs of reduced axes with nothing but unit axes between them.

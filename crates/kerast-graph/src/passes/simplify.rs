@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::ir::graph::{Graph, Node, ValueId};
 use crate::ir::op::Op;
 use crate::ops::{
-    ArgWindow, Binary, BinaryKind, BroadcastInDim, Combine, Compare, CompareKind, Concatenate, Pad, Reduce, ReduceKind,
-    Reshape, Scatter, SegmentSum, Select, Transpose, WindowDim,
+    ArgWindow, Binary, BinaryKind, BroadcastInDim, Combine, Compare, CompareKind, Concatenate, DotGeneral, Pad, Reduce,
+    ReduceKind, Reshape, Scatter, SegmentSum, Select, Transpose, WindowDim, free,
 };
 use kerast_kernels::dtype::DType;
 
@@ -59,6 +59,7 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
                 false => moved_lookup(out, node, &joined, inner)?,
             }
         }
+        Op::DotGeneral(d) => unturned(out, node, d, x)?,
         // reverse(reverse(a)) along the same axes = a; along none = a
         Op::Reverse(r) => match out.op_of(x[0]) {
             _ if r.0.is_empty() => Some(x[0]),
@@ -88,6 +89,26 @@ fn rule(out: &mut Graph, node: &Node, x: &[ValueId]) -> Result<Option<ValueId>> 
         Op::SegmentSum(s) => moved_rows(out, node, s, x)?,
         _ => None,
     })
+}
+
+/// dot(transpose(a), b) = dot(a, b) by the axes of a, where those that are neither batch nor contracted keep their order, and no stride is missing.
+fn unturned(out: &mut Graph, node: &Node, d: &DotGeneral, x: &[ValueId]) -> Result<Option<ValueId>> {
+    for i in 0..2 {
+        let Op::Transpose(Transpose(p)) = out.op_of(x[i]) else { continue };
+        let mut op = d.clone();
+        let (batch, contract) = match i {
+            0 => (&mut op.lhs_batch, &mut op.lhs_contract),
+            _ => (&mut op.rhs_batch, &mut op.rhs_contract),
+        };
+        let kept = free(p.len(), batch, contract).windows(2).all(|w| p[w[0]] < p[w[1]]);
+        batch.iter_mut().chain(contract).for_each(|axis| *axis = p[*axis]);
+        let mut operands = x.to_vec();
+        operands[i] = out.nodes()[out.node_of(x[i])].operands[0];
+        if kept && op.is_simple(&out.ty(operands[0]).shape, &out.ty(operands[1]).shape) {
+            return Ok(Some(out.push(op.into(), &operands, node.scope)?[0]));
+        }
+    }
+    Ok(None)
 }
 
 /// The sum of a cross-entropy's gradient over all axes but the last is a result of its own; the rows are added in another order.

@@ -154,9 +154,25 @@ fn legalize_transposes_operands_that_no_stride_walks() {
         %0 = parameter() {index = 0, type = "f32[2,3,4]"} : f32[2,3,4]
         %1 = parameter() {index = 1, type = "f32[3,5]"} : f32[3,5]
         %2 = transpose(%0) {permutation = [0, 2, 1]} : f32[2,4,3]
-        %3 = transpose(%1) {permutation = [1, 0]} : f32[5,3]
-        %4 = dot_general(%2, %3) {lhs_batch = [], rhs_batch = [], lhs_contract = [2], rhs_contract = [1]} : f32[2,4,5]
-        return %4
+        %3 = dot_general(%2, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [2], rhs_contract = [0]} : f32[2,4,5]
+        return %3
+        "#,
+    );
+    // Three strides for the batches of the first operand, so many as the second may have.
+    check(
+        "legalize",
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,7,3,6,4]"} : f32[2,7,3,6,4]
+        %1 = parameter() {index = 1, type = "f32[2,3,4,5,6]"} : f32[2,3,4,5,6]
+        %2 = dot_general(%0, %1) {lhs_batch = [0, 2, 4], rhs_batch = [0, 1, 2], lhs_contract = [3], rhs_contract = [4]} : f32[2,3,4,7,5]
+        return %2
+        "#,
+        r#"
+        %0 = parameter() {index = 0, type = "f32[2,7,3,6,4]"} : f32[2,7,3,6,4]
+        %1 = parameter() {index = 1, type = "f32[2,3,4,5,6]"} : f32[2,3,4,5,6]
+        %2 = transpose(%0) {permutation = [0, 2, 4, 1, 3]} : f32[2,3,4,7,6]
+        %3 = dot_general(%2, %1) {lhs_batch = [0, 1, 2], rhs_batch = [0, 1, 2], lhs_contract = [4], rhs_contract = [4]} : f32[2,3,4,7,5]
+        return %3
         "#,
     );
 }

@@ -306,3 +306,36 @@ fn sums_of_a_cross_entropys_gradient_are_there_already() {
     let rows = text("%7", &sum("2", "2,3"));
     check("simplify", &rows, &rows);
 }
+
+#[test]
+fn products_read_what_was_transposed_where_it_lies() {
+    let text = |turned: &str, product: &str| {
+        format!(
+            r#"
+        %0 = parameter() {{index = 0, type = "f32[2,6,3,4]"}} : f32[2,6,3,4]
+        %1 = parameter() {{index = 1, type = "f32[2,3,5,4]"}} : f32[2,3,5,4]
+        {turned}
+        {product}
+        return %3
+        "#
+        )
+    };
+    let turned = "%2 = transpose(%0) {permutation = [0, 2, 1, 3]} : f32[2,3,6,4]";
+    check(
+        "simplify",
+        &text(
+            turned,
+            "%3 = dot_general(%2, %1) {lhs_batch = [0, 1], rhs_batch = [0, 1], lhs_contract = [3], rhs_contract = [3]} : f32[2,3,6,5]",
+        ),
+        &text(
+            turned,
+            "%3 = dot_general(%0, %1) {lhs_batch = [0, 2], rhs_batch = [0, 1], lhs_contract = [3], rhs_contract = [3]} : f32[2,3,6,5]",
+        ),
+    );
+    // What is neither batch nor contracted would come in another order.
+    let other = text(
+        turned,
+        "%3 = dot_general(%2, %1) {lhs_batch = [0], rhs_batch = [0], lhs_contract = [3], rhs_contract = [3]} : f32[2,3,6,3,5]",
+    );
+    check("simplify", &other, &other);
+}

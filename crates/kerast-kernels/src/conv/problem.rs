@@ -128,15 +128,10 @@ impl Problem {
             return None;
         }
         Some(Gemm {
-            batch: 1,
-            m: self.batch * self.positions(),
-            n: self.outputs,
-            k: self.inputs,
             a: Strides { batch: 0, row: w.x, col: self.x_channel },
             b: Strides { batch: 0, row: self.w_input, col: self.w_output },
-            c_batch: 0,
             c_row: y_row,
-            accumulate: false,
+            ..Gemm::plain(self.batch * self.positions(), self.outputs, self.inputs)
         })
     }
 }

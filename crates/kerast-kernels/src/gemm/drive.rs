@@ -80,7 +80,8 @@ pub(crate) unsafe fn batched(kernels: &Kernels, g: &Gemm, o: Operands, pool: &Po
     }
     let parallel = parallel(&g, pool);
     let item = |b: usize, team: Team<'_>| {
-        let at = o.at(b * g.a.batch, b * g.b.batch, b * g.c_batch);
+        let [of_a, of_b, of_c] = g.starts(b);
+        let at = o.at(of_a, of_b, of_c);
         let shifted = |rows: Range<usize>, columns: Range<usize>| {
             if let Some(e) = epilogue {
                 e(b * g.m + rows.start..b * g.m + rows.end, columns)
@@ -102,7 +103,7 @@ pub(crate) unsafe fn batched(kernels: &Kernels, g: &Gemm, o: Operands, pool: &Po
 /// Products with the same B as one, where the rows follow each other.
 fn merged(g: &Gemm) -> Gemm {
     let mut g = g.clone();
-    let rows_follow = g.a.batch == g.m * g.a.row || g.m == 1;
+    let rows_follow = g.group >= g.batch && (g.a.batch == g.m * g.a.row || g.m == 1);
     if g.batch > 1 && g.b.batch == 0 && rows_follow && (g.c_batch == g.m * g.c_row || g.m == 1) {
         if g.m == 1 {
             (g.a.row, g.c_row) = (g.a.batch, g.c_batch);

@@ -34,11 +34,11 @@ pub unsafe fn gemm_element<T: Number>(g: &Gemm, a: *const T, b: *const T, c: *mu
         for item in even(all, tasks, t) {
             let (batch, j) = (item / panels, item % panels * WIDE);
             let columns = WIDE.min(g.n - j);
+            let [of_a, of_b, of_c] = g.starts(batch);
             // SAFETY: matrix `batch`, columns from j on; tasks have disjoint columns of C.
             unsafe {
-                pack(b.wrapping_add(batch * g.b.batch + j * g.b.col), g.b, g.k, columns, &mut right);
-                let c = c.wrapping_add(batch * g.c_batch + j);
-                panel(g, a.wrapping_add(batch * g.a.batch), &right, c, columns);
+                pack(b.wrapping_add(of_b + j * g.b.col), g.b, g.k, columns, &mut right);
+                panel(g, a.wrapping_add(of_a), &right, c.wrapping_add(of_c + j), columns);
             }
         }
     });
