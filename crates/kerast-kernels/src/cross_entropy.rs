@@ -156,17 +156,22 @@ per_isa! {
     fn slope(x: &mut [f32], class: i32, weight: f32, sums: &mut [f32]) -> f32 => slope_with::<FMA>(x, class, weight, sums)
 }
 
+/// The largest, 0 where that is infinite.
+#[inline(always)]
+fn shift(x: &[f32]) -> f32 {
+    let top = lanes::largest::<LANES>(x);
+    if top.is_finite() { top } else { 0.0 }
+}
+
 #[inline(always)]
 fn look_with<const FMA: bool>(x: &[f32]) -> (f32, f32) {
-    let top = lanes::largest::<LANES>(x);
-    let top = if top.is_finite() { top } else { 0.0 };
+    let top = shift(x);
     (top, lanes::fold::<LANES>(x, 0.0, |a, v| a + math::exp::<FMA>(v - top), |a, b| a + b))
 }
 
 #[inline(always)]
 fn slope_with<const FMA: bool>(x: &mut [f32], class: i32, weight: f32, sums: &mut [f32]) -> f32 {
-    let top = lanes::largest::<LANES>(x);
-    let top = if top.is_finite() { top } else { 0.0 };
+    let top = shift(x);
     let class = usize::try_from(class).ok().filter(|c| *c < x.len());
     let chosen = class.map(|c| x[c]);
     x.iter_mut().for_each(|v| *v = math::exp::<FMA>(*v - top));

@@ -97,17 +97,16 @@ impl Gemm {
 
     /// How many elements A, B and C must have: one past the last that is touched.
     pub fn extents(&self) -> [usize; 3] {
-        let reach = |counts: [usize; 3], strides: [usize; 4]| {
-            let group = self.group.clamp(1, counts[0].max(1));
-            let counts = [counts[0].div_ceil(group), group, counts[1], counts[2]];
+        let group = self.group.min(self.batch).max(1);
+        let reach = |rows: usize, columns: usize, strides: [usize; 4]| {
+            let counts = [self.batch.div_ceil(group), group, rows, columns];
             if counts.contains(&0) { 0 } else { 1 + (0..4).map(|i| (counts[i] - 1) * strides[i]).sum::<usize>() }
         };
         let of = |outer: usize, s: Strides| [outer, s.batch, s.row, s.col];
-        let group = self.group.min(self.batch);
         [
-            reach([self.batch, self.m, self.k], of(self.outer[0], self.a)),
-            reach([self.batch, self.k, self.n], of(self.outer[1], self.b)),
-            reach([self.batch, self.m, self.n], [group * self.c_batch, self.c_batch, self.c_row, 1]),
+            reach(self.m, self.k, of(self.outer[0], self.a)),
+            reach(self.k, self.n, of(self.outer[1], self.b)),
+            reach(self.m, self.n, [group * self.c_batch, self.c_batch, self.c_row, 1]),
         ]
     }
 }

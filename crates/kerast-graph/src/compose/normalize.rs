@@ -56,6 +56,13 @@ impl Var {
         self.less_equal(&zero).select(&zero, self)
     }
 
+    /// Whether each of these integers numbers one of `count` things.
+    #[track_caller]
+    pub(crate) fn is_below(&self, count: usize) -> Var {
+        let last = self.full_like(count as f64 - 1.0);
+        self.greater_equal(&self.full_like(0.0)).and(&self.less_equal(&last))
+    }
+
     /// 1 where `self` (integers of any shape) equals the index along a new last axis of length `classes`, else 0.
     #[track_caller]
     pub fn one_hot(&self, classes: usize, dtype: DType) -> Var {

@@ -1,7 +1,7 @@
 //! The cross-entropy of logits with class numbers, in one pass over the logits. XLA makes such loops of softmax and gather.
 //!
-//! With m the largest x of a row and s = Σ e^(x - m): `dx = e^(x - m) (dloss / s + ds) - dloss [class] + (dm - s ds) [largest]`, with dloss
-//! only where there is such a class. Without cotangents of m and s it is [`CrossEntropyGrad`].
+//! With m the largest x of a row and s = Σ e^(x - m): `dx = e^(x - m) ds + (dm - s ds) [largest]`, and from the loss, where there is such a
+//! class, what [`CrossEntropyGrad`] gives.
 
 use super::sample_data::floats;
 use crate::autodiff::Vjp;
@@ -39,37 +39,17 @@ impl OpRule for CrossEntropy {
 
     fn vjp(&self, cx: &Vjp<'_>) -> Vec<Option<Var>> {
         let (x, labels, largest, sum) = (cx.x(0), cx.x(1), &cx.results[1], &cx.results[2]);
-        let [rows, classes] = *x.shape() else { return cx.none() };
-        let limit = labels.full_like(classes as f64 - 1.0);
-        let inside = labels.greater_equal(&labels.full_like(0.0)).and(&labels.less_equal(&limit));
-        let dloss = cx.cotangents[0].as_ref().map(|d| inside.select(d, &d.full_like(0.0)));
-        if let (Some(d), None, None) = (&dloss, &cx.cotangents[1], &cx.cotangents[2]) {
-            let made = x.trace().push_many(CrossEntropyGrad.into(), &[x, labels, d], x.ty(), 3);
-            return vec![Some(made[1].clone()), None];
-        }
-        let slope = match (&dloss, &cx.cotangents[2]) {
-            (Some(d), Some(s)) => Some(d / sum + s),
-            (Some(d), None) => Some(d / sum),
-            (None, s) => s.clone(),
-        };
         let spread = |v: &Var| v.broadcast_in_dim(x.shape(), &[0]);
-        let mut dx = slope.map(|s| (x - spread(largest)).exp() * spread(&s));
-        if let (Some(d), Some(so_far)) = (dloss, &dx) {
-            let numbers = x.trace().iota(&Type::new(DType::I32, [rows, classes]), 1);
-            let hit = numbers.equal(&spread(labels));
-            dx = Some(so_far - hit.select(&spread(&d), &x.full_like(0.0)));
-        }
+        let from_loss = cx.cotangents[0].as_ref().map(|d| {
+            let weights = labels.is_below(x.shape()[1]).select(d, &d.full_like(0.0));
+            x.trace().push_many(CrossEntropyGrad.into(), &[x, labels, &weights], x.ty(), 3)[1].clone()
+        });
+        let from_sum = cx.cotangents[2].as_ref().map(|d| (x - spread(largest)).exp() * spread(d));
         // What the largest moves: itself, and every term of the sum.
-        let from_sum = cx.cotangents[2].as_ref().map(|d| (d * sum).neg());
-        let dlargest = match (&cx.cotangents[1], from_sum) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.clone().or(b),
-        };
-        if let Some(d) = &dlargest {
-            let top = x.equal(&spread(largest)).select(&spread(d), &x.full_like(0.0));
-            dx = Some(dx.map_or(top.clone(), |dx| dx + &top));
-        }
-        vec![dx, None]
+        let terms = cx.cotangents[2].as_ref().map(|d| (d * sum).neg());
+        let dlargest = [cx.cotangents[1].clone(), terms].into_iter().flatten().reduce(|a, b| a + b);
+        let from_largest = dlargest.map(|d| x.equal(&spread(largest)).select(&spread(&d), &x.full_like(0.0)));
+        vec![[from_loss, from_sum, from_largest].into_iter().flatten().reduce(|a, b| a + b), None]
     }
 
     fn cpu(&self, operands: &[&Type], _: &[&Type]) -> Cpu {

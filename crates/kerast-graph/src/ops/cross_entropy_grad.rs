@@ -46,23 +46,15 @@ impl OpRule for CrossEntropyGrad {
         let p = x.softmax(1);
         let rest = &p - labels.one_hot(x.shape()[1], DType::F32);
         let summed = cx.cotangents[2].as_ref().map(|d| d.broadcast_in_dim(x.shape(), &[1]));
-        let dg = match (cx.cotangents[1].clone(), summed) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
+        let dg = [cx.cotangents[1].clone(), summed].into_iter().flatten().reduce(|a, b| a + b);
         let through = dg.as_ref().map(|d| {
             let mean = (&p * d).keep(1, |v| v.reduce_sum(&[1]));
             spread(weights) * &p * (d - mean)
         });
-        let direct = cx.cotangents[0].as_ref().map(|d| {
-            let limit = labels.full_like(x.shape()[1] as f64 - 1.0);
-            let inside = labels.greater_equal(&labels.full_like(0.0)).and(&labels.less_equal(&limit));
-            spread(&inside.select(d, &d.full_like(0.0))) * &rest
-        });
-        let dx = match (direct, through) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
+        let direct = cx.cotangents[0]
+            .as_ref()
+            .map(|d| spread(&labels.is_below(x.shape()[1]).select(d, &d.full_like(0.0))) * &rest);
+        let dx = [direct, through].into_iter().flatten().reduce(|a, b| a + b);
         vec![dx, None, dg.map(|d| (d * rest).reduce_sum(&[1]))]
     }
 

@@ -48,8 +48,7 @@ impl OpRule for SegmentSum {
                 index_vector_dim: ids.rank(),
             };
             let found = cx.dy(0).gather(ids, dims, &[&[1], &x.shape()[ids.rank()..]].concat());
-            let last = ids.full_like(self.segments as f64 - 1.0);
-            let inside = ids.greater_equal(&ids.full_like(0.0)).and(&ids.less_equal(&last));
+            let inside = ids.is_below(self.segments);
             let axes: Vec<usize> = (0..ids.rank()).collect();
             inside.broadcast_in_dim(x.shape(), &axes).select(&found, &x.full_like(0.0))
         };

@@ -3,6 +3,8 @@
 //! K is cut by the shape alone; threads share rows, columns and matrices. So every element of C is the same sum in the
 //! same order whoever computes it.
 
+mod stripes;
+
 use super::ahead::{Ahead, LINE};
 use super::drive::{Operands, Shared, Team};
 use super::micro::{Form, Kernels, Tile, WHOLE, even};
@@ -46,12 +48,6 @@ const RUN: usize = 256;
 /// Elements of B up to which it stays in the L2 cache beside other things, and up to which most of it does.
 const RIGHT_NEAR: usize = 128 * 1024;
 const RIGHT_FAR: usize = 480 * 1024;
-/// Columns of a stripe.
-const STRIPE: usize = 256;
-/// Elements of B from which on bringing it into another order first would wait for memory, and elements of A up to which it stays in the
-/// cache meanwhile: stripes then, if there are as many as this, or where A is packed too, as the fourth number.
-const STRIPED: (usize, usize, usize, usize) = (512 * 1024, 384 * 1024, 12, 4);
-
 /// Whether rows of A are brought side by side.
 pub(super) fn packs_left(g: &Gemm) -> bool {
     match (g.a.col, g.a.row) {
@@ -88,7 +84,7 @@ pub(super) struct Plan<'a> {
     pack_right: bool,
     /// Tiles go across the panels before they go down the rows.
     across: bool,
-    /// Groups of panels are stripes: B is read once, by [`Plan::stripe`].
+    /// Groups of panels are [`stripes`]: B is read once.
     striped: bool,
 }
 
@@ -114,16 +110,9 @@ impl<'a> Plan<'a> {
         let across = g.k <= SHORT && panels > 1 && g.k * g.n <= LEFT_BLOCK && g.m * g.n >= ACROSS;
         let mut blocks = (g.m * depth).div_ceil(LEFT_BLOCK);
         let mut groups = 1;
-        let (much, fits, many, some) = STRIPED;
-        let stripes = g.n / STRIPE;
-        let striped = !packed
-            && pack_right
-            && !across
-            && g.k * g.n >= much
-            && g.m * g.k <= fits
-            && stripes >= (2 * threads).max(if pack_left { some } else { many });
+        let striped = !packed && pack_right && !across && stripes::suit(g, pack_left, threads);
         if striped {
-            (blocks, groups) = (1, panels.div_ceil((STRIPE / form.columns).max(1)));
+            (blocks, groups) = (1, stripes::count(panels, form));
         } else if threads > 1 {
             let alone = !packed
                 && pack_right
@@ -308,79 +297,6 @@ impl<'a> Plan<'a> {
                     }
                 }
             });
-        });
-    }
-
-    /// All stripes, one task each. What is packed of A is packed once for all of them.
-    unsafe fn stripes(&self, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
-        let (g, stack) = (self.g, self.stack());
-        let stacks = g.m.div_ceil(stack);
-        let sizes = |d: usize| stacks * self.stack_size(even(g.k, self.depths, d).len());
-        let size = if self.pack_left { (0..self.depths).map(sizes).sum() } else { 0 };
-        with_scratch(if team.0.is_some() { &SHARED } else { &LEFT }, size, |left| {
-            let left = Shared(left);
-            if self.pack_left {
-                let tasks = team.threads().min(stacks);
-                team.run(tasks, &|t| {
-                    let mine = even(stacks, tasks, t);
-                    let rows = mine.start * stack..(mine.end * stack).min(g.m);
-                    for d in 0..self.depths {
-                        let ks = even(g.k, self.depths, d);
-                        let to = (0..d).map(sizes).sum::<usize>() + mine.start * self.stack_size(ks.len());
-                        // SAFETY: rows and stretch lie within A; every stack has its own place in the scratch memory.
-                        unsafe { self.pack_left(o, left.get().wrapping_add(to), &rows, &ks) };
-                    }
-                });
-            }
-            team.run(self.groups.parts, &|t| {
-                let mine = self.groups.part(self.panels(), t);
-                // SAFETY: passed on; stripes are disjoint.
-                unsafe { self.stripe(o, left, mine, epilogue) };
-            });
-        });
-    }
-
-    /// The panels `mine`, one block of rows after the other, each finished while it is in the cache. B is packed for the first.
-    unsafe fn stripe(&self, o: Operands, left: Shared, mine: Range<usize>, epilogue: Option<Epilogue<'_>>) {
-        let (g, wide, stack) = (self.g, self.form.columns, self.stack());
-        let stacks = g.m.div_ceil(stack);
-        let columns = mine.start * wide..(mine.end * wide).min(g.n);
-        let blocks = (g.m * columns.len()).div_ceil(RESULT_BLOCK).min(stacks);
-        let size = if blocks == 1 { g.k.div_ceil(self.depths) } else { g.k * mine.len() } * wide;
-        with_scratch(&RIGHT, size, |own| {
-            for block in 0..blocks {
-                let part = even(stacks, blocks, block);
-                let rows = part.start * stack..(part.end * stack).min(g.m);
-                let mut left = left.get();
-                for d in 0..self.depths {
-                    let ks = even(g.k, self.depths, d);
-                    let size = if self.pack_left { self.stack_size(ks.len()) } else { 0 };
-                    let place = |p: usize| match blocks {
-                        1 => own,
-                        _ => own.wrapping_add((ks.start * mine.len() + (p - mine.start) * ks.len()) * wide),
-                    };
-                    for p in mine.clone() {
-                        let (to, follows) = (place(p), p + 1 < mine.end);
-                        let next = if block == 0 {
-                            // SAFETY: the panel lies within B; the scratch memory holds it.
-                            unsafe { pack(self.kernels, self.right(o, ks.clone(), p..p + 1), wide, to) };
-                            let start = o.right(ks.start * g.b.row + (p + 1) * wide * g.b.col);
-                            if follows { self.ahead(start, Right::Own, rows.len(), ks.len()) } else { Ahead::NONE }
-                        } else if follows {
-                            Ahead::packed(place(p + 1), self.form, rows.len(), ks.len())
-                        } else {
-                            Ahead::NONE
-                        };
-                        let left = left.wrapping_add(part.start * size);
-                        // SAFETY: as demanded of the caller.
-                        unsafe { self.panel(o, left, (to, wide), (p, next, p == mine.start), &rows, &ks) };
-                    }
-                    left = left.wrapping_add(stacks * size);
-                }
-                if let Some(e) = epilogue {
-                    e(rows, columns.clone());
-                }
-            }
         });
     }
 

@@ -6,10 +6,12 @@
 // A closure is compiled with the target features of the function that holds it, a function passed by name is not.
 #![allow(clippy::redundant_closure)]
 
+mod formulas;
+
 use super::BLOCK;
 use super::builder::{Code, Instr, Slot};
 use super::convert;
-use super::join::{Adam, Formula, Side};
+use super::join::{Formula, Side};
 use super::kinds::{BinaryKind as B, Class, CompareKind as C, UnaryKind as U};
 use super::reduce::by_class;
 use crate::dtype::{DType, bf16, f16};
@@ -92,10 +94,10 @@ unsafe fn run_with<const FMA: bool>(instrs: &[Instr], t: &Tile<'_>) {
                 Code::Pair(first, second, side) => pair(*first, *second, *side, i, t),
                 Code::Formula(Formula::Lerp) => map3(i, t, |a, b, c| a + (b - a) * c),
                 Code::Formula(Formula::LerpSquare) => map3(i, t, |a, b, c| a + (b * b - a) * c),
-                Code::Formula(Formula::Descend) => descend(i, t),
-                Code::Formula(Formula::Gelu) => gelu::<FMA>(i, t),
-                Code::Formula(Formula::GeluSlope) => gelu_slope::<FMA>(i, t),
-                Code::Adam(step) => adam(step, t),
+                Code::Formula(Formula::Descend) => formulas::descend(i, t),
+                Code::Formula(Formula::Gelu) => formulas::gelu::<FMA>(i, t),
+                Code::Formula(Formula::GeluSlope) => formulas::gelu_slope::<FMA>(i, t),
+                Code::Adam(step) => formulas::adam(step, t),
                 Code::Binary(k, Class::U32) => binary_int::<u32>(*k, i, t),
                 Code::Compare(k, class) => by_class!(class, T => compare::<T>(*k, i, t)),
                 Code::Select(class) if class.size() == 4 => select(i, t, |p| (p as u32).wrapping_neg()),
@@ -338,59 +340,6 @@ unsafe fn map3(i: &Instr, t: &Tile<'_>, f: impl Fn(f32, f32, f32) -> f32) {
     let (d, [a, b, c]) = unsafe { t.operands(i) };
     for (((d, a), b), c) in d.iter_mut().zip(a).zip(b).zip(c) {
         *d = f(*a, *b, *c);
-    }
-}
-
-#[inline(always)]
-unsafe fn descend(i: &Instr, t: &Tile<'_>) {
-    // SAFETY: as in `run_with`.
-    let (d, [w, m, rate, v, epsilon]) = unsafe { t.operands(i) };
-    for (((((d, w), m), rate), v), epsilon) in d.iter_mut().zip(w).zip(m).zip(rate).zip(v).zip(epsilon) {
-        *d = w - m * rate / (v.sqrt() + epsilon);
-    }
-}
-
-#[inline(always)]
-unsafe fn gelu<const FMA: bool>(i: &Instr, t: &Tile<'_>) {
-    // SAFETY: as in `run_with`.
-    let (d, [x, half, root, one]) = unsafe { t.operands(i) };
-    for ((((d, x), half), root), one) in d.iter_mut().zip(x).zip(half).zip(root).zip(one) {
-        *d = x * half * (math::erf::<FMA>(x * root) + one);
-    }
-}
-
-#[inline(always)]
-unsafe fn gelu_slope<const FMA: bool>(i: &Instr, t: &Tile<'_>) {
-    // SAFETY: as in `run_with`.
-    let (d, [x, half, root, one, dy, rate]) = unsafe { t.operands(i) };
-    let factors = half.iter().zip(root).zip(one).zip(rate);
-    for (((d, x), dy), (((half, root), one), rate)) in d.iter_mut().zip(x).zip(dy).zip(factors) {
-        let z = x * root;
-        let bell = dy * (x * half) * math::exp::<FMA>(-(z * z)) * rate * root;
-        *d = bell + dy * (math::erf::<FMA>(z) + one) * half;
-    }
-}
-
-/// Block by block, and each read before it is written: results may lie on operands.
-#[inline(always)]
-unsafe fn adam(step: &Adam, t: &Tile<'_>) {
-    let blocks = |s: Slot| t.slots[s as usize].cast::<[f32; BLOCK]>();
-    let ([mean, square, weights], gradient) = (step.before.map(blocks), blocks(step.gradient));
-    let [new_mean, new_square, new_weights] = step.after.map(blocks);
-    // SAFETY: as in `run_with`; every slot has an element, and whole blocks as many as the tile.
-    unsafe {
-        let [slow, slower, rate, epsilon] = step.factors.map(|s| *t.slots[s as usize].cast::<f32>());
-        for b in 0..t.blocks {
-            let [mut m, mut v, mut w, g] = [mean, square, weights, gradient].map(|x| x.add(b).read());
-            for k in 0..BLOCK {
-                m[k] += (g[k] - m[k]) * slow;
-                v[k] += (g[k] * g[k] - v[k]) * slower;
-                w[k] -= m[k] * rate / (v[k].sqrt() + epsilon);
-            }
-            new_mean.add(b).write(m);
-            new_square.add(b).write(v);
-            new_weights.add(b).write(w);
-        }
     }
 }
 
