@@ -162,6 +162,78 @@ fn large_enough_for_threads_and_blocks() {
 }
 
 #[test]
+fn large_enough_for_a_matrix_unit() {
+    let pools = pools();
+    for isa in Isa::available() {
+        // Rows and columns beside whole tiles and tasks, stretches of K in one piece and in several.
+        for (m, n, k) in [(257, 290, 17), (300, 261, 170), (270, 560, 32), (256, 272, 1100)] {
+            for t in 0..4 {
+                let accumulate = t == 1 || t == 2;
+                check(isa, &Gemm { accumulate, ..product(m, n, k, t & 1 > 0, t & 2 > 0, 3 * (t & 1)) }, &pools);
+            }
+        }
+        let apart = Strides { batch: 0, row: 2, col: 600 };
+        check(isa, &Gemm { a: apart, ..Gemm::plain(260, 264, 50) }, &pools);
+    }
+}
+
+/// Every instruction set may sum in another order, but none is further from the truth than a loop over K may be.
+#[test]
+fn no_instruction_set_loses_digits() {
+    let (m, n) = (260, 270);
+    let pool = Pool::new(2);
+    for isa in Isa::available() {
+        for (k, seed) in [(32, 1), (500, 2), (3000, 3)] {
+            let g = Gemm::plain(m, n, k);
+            // From 2^-20 to 2^20, as the digits of another number say.
+            let spread = |count: usize, seed: u64| -> Vec<f32> {
+                let size = noise(count, seed + 10);
+                noise(count, seed).iter().zip(size).map(|(x, s)| x * (20.0 * s).exp2()).collect()
+            };
+            let (a, b) = (spread(m * k, seed), spread(k * n, seed + 5));
+            let mut c = vec![0.0; m * n];
+            // SAFETY: the slices have the lengths that `extents` names.
+            unsafe { gemm_f32_on(isa, &g, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), &pool, None) };
+            let expected = naive(&g, &a, &b);
+            let worst = expected.iter().zip(&c).map(|((sum, size), c)| (f64::from(*c) - sum).abs() / size);
+            let worst = worst.fold(0.0, f64::max) * (1u64 << 24) as f64;
+            eprintln!("{isa} K={k}: {worst:.2} units");
+            assert!(worst <= 4.0 + (k as f64).sqrt(), "{isa}: {worst} units of 2^-24 for K={k}");
+        }
+    }
+}
+
+#[test]
+fn infinite_and_huge_elements_do_what_they_do_in_any_sum() {
+    let (m, n, k) = (260, 270, 60);
+    let g = Gemm::plain(m, n, k);
+    for isa in Isa::available() {
+        for threads in [1, 2] {
+            let (mut a, mut b) = (noise(m * k, 1), noise(k * n, 2));
+            (a[3 * k + 5], a[100 * k], a[200 * k + 1]) = (f32::INFINITY, f32::NAN, f32::MAX);
+            b[5 * n + 7] = 0.0;
+            b[n..2 * n].iter_mut().for_each(|x| *x = x.signum() * 0.5);
+            let mut c = vec![0.0; m * n];
+            // SAFETY: the slices have the lengths that `extents` names.
+            unsafe { gemm_f32_on(isa, &g, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), &Pool::new(threads), None) };
+            for (at, (sum, _)) in naive(&g, &a, &b).iter().enumerate() {
+                let (c, sum) = (c[at], *sum as f32);
+                let (i, j) = (at / n, at % n);
+                match i {
+                    3 | 100 => {
+                        assert!(c == sum || c.is_nan() && sum.is_nan(), "{isa} at {i},{j}: {c} instead of {sum}")
+                    }
+                    200 => {
+                        assert!(c.is_finite() && (c / sum - 1.0).abs() < 1e-5, "{isa} at {i},{j}: {c} instead of {sum}")
+                    }
+                    _ => assert!((c - sum).abs() < 1e-4, "{isa} at {i},{j}: {c} instead of {sum}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn batches_broadcasts_and_any_strides() {
     let pools = pools();
     for isa in Isa::available() {

@@ -77,7 +77,7 @@ fn sum(v: Vector) -> f32 {
 /// 16 rows of 16 as 16 columns.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 #[inline]
-fn transposed(mut r: [Vector; 16]) -> [Vector; 16] {
+pub(super) fn transposed(mut r: [Vector; 16]) -> [Vector; 16] {
     let mut t = [zero(); 16];
     for i in 0..8 {
         t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);

@@ -1,6 +1,7 @@
 //! Which way a product in f32 goes: a batch of them, one with a packed B, one too small to plan, one cut along K.
 
-use super::micro::{Form, Kernels, Tile, WHOLE, even};
+use super::ahead::LINE;
+use super::micro::{Form, Kernels, Tile, Unit, WHOLE, even};
 use super::plan::{PANEL, Plan, Right};
 use super::slices::{depths, parts, shared, sliced};
 use super::{Epilogue, Gemm, vector};
@@ -114,11 +115,19 @@ fn merged(g: &Gemm) -> Gemm {
     g
 }
 
-/// Elements of B in the order in which products read it, if they would otherwise have to bring it into that order every time.
+/// Elements of B in the order in which products read it, if they would otherwise have to bring it into that order every time. What
+/// comes before says whether it is that of the matrix unit.
 pub(crate) fn packed_len(kernels: &Kernels, g: &Gemm) -> Option<usize> {
     let g = merged(g);
     let packs = g.batch == 1 && g.m >= 2 && g.n >= 2 && g.k > 0 && parts(kernels, &g) < 2;
-    packs.then(|| g.n.next_multiple_of(kernels.form(g.n).columns) * g.k)
+    let order = g.n.next_multiple_of(kernels.form(g.n).columns) * g.k;
+    let other = unit(kernels, &g).map_or(0, |unit| (unit.packed_len)(&g));
+    packs.then(|| LINE + order.max(other))
+}
+
+/// The matrix unit, where it is quicker.
+fn unit(kernels: &Kernels, g: &Gemm) -> Option<&'static Unit> {
+    kernels.unit.filter(|unit| (unit.suits)(g))
 }
 
 /// Brings B into that order.
@@ -128,9 +137,16 @@ pub(crate) fn packed_len(kernels: &Kernels, g: &Gemm) -> Option<usize> {
 pub(crate) unsafe fn prepack(kernels: &Kernels, g: &Gemm, b: *const f32, packed: *mut f32, team: Team<'_>) {
     let g = merged(g);
     let o = Operands { a: std::ptr::null(), b, c: std::ptr::null_mut() };
-    let plan = Plan::new(kernels, &g, 1, false, true);
     // SAFETY: passed on.
-    unsafe { plan.pack_right(o, Shared(packed), 0..plan.panels(), team) };
+    unsafe {
+        let to = packed.add(LINE);
+        let units = unit(kernels, &g).is_some_and(|unit| (unit.prepack)(&g, b, to, team));
+        packed.write(f32::from(u8::from(units)));
+        if !units {
+            let plan = Plan::new(kernels, &g, 1, false, true);
+            plan.pack_right(o, Shared(to), 0..plan.panels(), team);
+        }
+    }
 }
 
 /// The product with what [`prepack`] made in place of B.
@@ -145,9 +161,15 @@ pub(crate) unsafe fn prepacked(
     epilogue: Option<Epilogue<'_>>,
 ) {
     let g = merged(g);
-    let plan = Plan::new(kernels, &g, team.threads(), epilogue.is_some(), true);
-    // SAFETY: passed on.
-    unsafe { plan.share(o, Right::Packed(Shared(o.b.cast_mut())), 0..plan.panels(), team, epilogue) };
+    // SAFETY: passed on; `prepack` wrote what comes before the operand.
+    unsafe {
+        let packed = Operands { b: o.b.add(LINE), ..o };
+        if let Some(unit) = kernels.unit.filter(|_| *o.b != 0.0) {
+            return (unit.prepacked)(&g, packed, team, epilogue);
+        }
+        let plan = Plan::new(kernels, &g, team.threads(), epilogue.is_some(), true);
+        plan.share(packed, Right::Packed(Shared(packed.b.cast_mut())), 0..plan.panels(), team, epilogue);
+    }
 }
 
 /// Whether this many operations keep more than one thread busy.
@@ -162,6 +184,9 @@ pub(crate) fn parallel(g: &Gemm, pool: &Pool) -> bool {
 pub(crate) unsafe fn product(kernels: &Kernels, g: &Gemm, o: Operands, team: Team<'_>, epilogue: Option<Epilogue<'_>>) {
     // SAFETY: passed on; stretches of K are summed into memory of their own.
     unsafe {
+        if let Some(unit) = unit(kernels, g) {
+            return (unit.product)(g, o, team, epilogue);
+        }
         match parts(kernels, g) {
             1 => part(kernels, g, o, team, epilogue),
             parts => shared(g, o, parts, team, epilogue, &|piece, o| part(kernels, piece, o, Team(None), None)),

@@ -5,7 +5,10 @@
 //! segments that lie anywhere in A and B (a plain product has one, a convolution one per kernel row or kernel
 //! position).
 
+use super::drive::{Operands, Team};
+use super::pack::Panel;
 use super::toom::Sandwiched;
+use super::{Epilogue, Gemm};
 use crate::isa::Isa;
 use std::ptr::without_provenance;
 
@@ -79,9 +82,25 @@ pub(crate) const DOTS: usize = 8;
 pub(crate) type Transpose =
     unsafe fn(src: *const f32, src_row: usize, rows: usize, depth: usize, dst: *mut f32, dst_row: usize, width: usize);
 
-/// Copies panels, of a fixed number of vectors, of a matrix row by row: dst[p*panel + d*width + w] = src[d*deep + p*width + w].
-pub(crate) type Panels =
-    unsafe fn(src: *const f32, deep: usize, depth: usize, dst: *mut f32, panel: usize, panels: usize);
+/// Copies panels of a fixed number of vectors: (source, width, dst, panel) as in [`pack_rows`](super::pack::pack_rows).
+pub(crate) type Panels = unsafe fn(&Panel, usize, *mut f32, usize);
+
+/// Vectors of a panel that is copied row by row at most.
+pub(crate) const PANELS: usize = 4;
+
+/// A matrix unit.
+pub(crate) struct Unit {
+    /// Whether it is quicker than vectors. By the shape alone.
+    pub(crate) suits: fn(&Gemm) -> bool,
+    /// One product, as [`product`](super::drive::product).
+    pub(crate) product: unsafe fn(&Gemm, Operands, Team<'_>, Option<Epilogue<'_>>),
+    /// Elements of B in the order in which the unit reads it.
+    pub(crate) packed_len: fn(&Gemm) -> usize,
+    /// Brings B into that order, from where it is to where there is room; whether it could.
+    pub(crate) prepack: unsafe fn(&Gemm, *const f32, *mut f32, Team<'_>) -> bool,
+    /// The product with such a B.
+    pub(crate) prepacked: unsafe fn(&Gemm, Operands, Team<'_>, Option<Epilogue<'_>>),
+}
 
 /// The micro-kernels of one instruction set.
 pub(crate) struct Kernels {
@@ -89,6 +108,8 @@ pub(crate) struct Kernels {
     pub(crate) lanes: usize,
     /// Most rows of a tile, by its number of vectors - 1: all that the registers hold.
     pub(crate) heights: &'static [usize],
+    /// What multiplies large matrices quicker.
+    pub(crate) unit: Option<&'static Unit>,
     /// Parts of vectors are read as quickly as whole ones.
     pub(crate) masks: bool,
     /// [vectors - 1][rows - 1], A with unit stride along K.
@@ -101,7 +122,7 @@ pub(crate) struct Kernels {
     pub(crate) dots: unsafe fn(*const f32, usize, usize, *const f32, usize, &mut [f32; DOTS]),
     pub(crate) transpose: Transpose,
     /// [vectors - 1].
-    pub(crate) panels: &'static [Panels],
+    pub(crate) panels: [Panels; PANELS],
     /// [pixels - 1]: see [`Strand`].
     pub(crate) across: [Channelwise; STRANDS],
     /// [taps - 1]: see [`Strand`].
@@ -114,6 +135,8 @@ impl Kernels {
     /// The kernels for an instruction set that this machine has; for any other, the portable ones.
     pub(crate) fn of(isa: Isa) -> &'static Kernels {
         match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => &super::amx::KERNELS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &super::avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]
@@ -337,22 +360,33 @@ macro_rules! micro_kernels {
             }
         }
 
-        /// Rows of V vectors. (The compiler would call `memmove` for each.)
+        /// Panels of V vectors. (The compiler would call `memmove` for each row.)
         #[$feature]
-        unsafe fn panels<const V: usize>(
-            src: *const f32,
-            deep: usize,
-            depth: usize,
-            dst: *mut f32,
-            panel: usize,
-            panels: usize,
-        ) {
-            for d in 0..depth {
-                let (src, dst) = (src.wrapping_add(d * deep), dst.wrapping_add(d * V * LANES));
-                for p in 0..panels {
-                    for j in 0..V {
-                        // SAFETY: the caller vouches for source and target.
-                        unsafe { store(dst.add(p * panel + j * LANES), load(src.add((p * V + j) * LANES))) };
+        unsafe fn panels<const V: usize>(p: &super::pack::Panel, width: usize, dst: *mut f32, panel: usize) {
+            let (whole, rest) = (p.across / width, p.across % width);
+            let (mut all, mut some) = ([mask(0); V], [mask(0); V]);
+            for j in 0..V {
+                all[j] = mask(width.saturating_sub(j * LANES).min(LANES));
+                some[j] = mask(rest.saturating_sub(j * LANES).min(LANES));
+            }
+            for d in 0..p.depth {
+                let (src, dst) = (p.src.wrapping_add(d * p.deep), dst.wrapping_add(d * width));
+                // SAFETY: the caller vouches for source and target.
+                unsafe {
+                    for q in 0..whole {
+                        for j in 0..V {
+                            let (from, to) = (src.add(q * width + j * LANES), dst.add(q * panel + j * LANES));
+                            match width == V * LANES {
+                                true => store(to, load(from)),
+                                false => store_part(to, all[j], load_part(from, all[j])),
+                            }
+                        }
+                    }
+                    if rest > 0 {
+                        for j in 0..V {
+                            let (from, to) = (whole * width + j * LANES, whole * panel + j * LANES);
+                            store_part(dst.wrapping_add(to), all[j], load_part(src.wrapping_add(from), some[j]));
+                        }
                     }
                 }
             }
@@ -491,16 +525,18 @@ macro_rules! micro_kernels {
             }
         }
 
-        pub(crate) static KERNELS: Kernels = Kernels {
+        pub(crate) static KERNELS: Kernels = TABLE;
+        pub(crate) const TABLE: Kernels = Kernels {
             lanes: LANES,
             heights: &[$([$($rows),*].len()),*],
+            unit: None,
             masks: $masks,
             by_row: &[$(micro_table!($v, false, [$($rows)*])),*],
             by_column: &[$(micro_table!($v, true, [$($rows)*])),*],
             wide: tile::<1, 8, true>,
             dots,
             transpose,
-            panels: &[$(panels::<$v>),*],
+            panels: [panels::<1>, panels::<2>, panels::<3>, panels::<4>],
             across: [across::<1>, across::<2>, across::<3>, across::<4>, across::<5>, across::<6>, across::<7>, across::<8>],
             along: [along::<1>, along::<2>, along::<3>, along::<4>, along::<5>, along::<6>, along::<7>, along::<8>],
             sandwich,

@@ -21,101 +21,39 @@ pub(crate) struct Panel {
 pub(crate) unsafe fn pack(kernels: &Kernels, p: Panel, width: usize, dst: *mut f32) {
     // SAFETY: as demanded of the caller; each branch stays within depth x across elements of the source.
     unsafe {
-        if p.wide == 1 && p.across == width {
-            pack_rows(kernels, p, width, dst, 0)
-        } else if p.wide == 1 && p.across < 12 {
-            // Known to the compiler, so that none is a call.
-            match p.across {
-                11 => few::<11>(p, width, dst),
-                10 => few::<10>(p, width, dst),
-                9 => few::<9>(p, width, dst),
-                8 => few::<8>(p, width, dst),
-                7 => few::<7>(p, width, dst),
-                6 => few::<6>(p, width, dst),
-                5 => few::<5>(p, width, dst),
-                4 => few::<4>(p, width, dst),
-                3 => few::<3>(p, width, dst),
-                2 => few::<2>(p, width, dst),
-                1 => few::<1>(p, width, dst),
-                _ => gather(p, width, dst),
-            }
-        } else if p.wide == 1 {
-            for d in 0..p.depth {
-                std::ptr::copy_nonoverlapping(p.src.add(d * p.deep), dst.add(d * width), p.across);
-                std::ptr::write_bytes(dst.add(d * width + p.across), 0, width - p.across);
-            }
+        if p.wide == 1 {
+            pack_rows(kernels, p, width, dst, 0);
         } else if p.deep == 1 {
             (kernels.transpose)(p.src, p.wide, p.across, p.depth, dst, width, width);
         } else {
-            gather(p, width, dst);
+            for d in 0..p.depth {
+                for w in 0..width {
+                    let value = if w < p.across { *p.src.add(d * p.deep + w * p.wide) } else { 0.0 };
+                    dst.add(d * width + w).write(value);
+                }
+            }
         }
     }
 }
 
-/// Writes dst[p*panel + d*width + w] = src[d*deep + p*width + w] for all panels p of a matrix of `across` columns, side
-/// by side in memory, row by row: the source is read in its own order.
+/// Writes dst[q*panel + d*width + w] = src[d*deep + q*width + w] for all panels q of a matrix of `across` columns, side
+/// by side in memory, row by row: the source is read in its own order. The last panel is filled up with zeros.
 ///
 /// # Safety
 /// As for [`pack`], with `panel` elements at `dst` for every panel.
 pub(crate) unsafe fn pack_rows(kernels: &Kernels, p: Panel, width: usize, dst: *mut f32, panel: usize) {
-    let vectors = width / kernels.lanes;
+    let vectors = width.div_ceil(kernels.lanes);
     // SAFETY: as demanded of the caller.
     unsafe {
-        match (width.is_multiple_of(kernels.lanes), width) {
-            (true, _) if vectors <= kernels.panels.len() => {
-                let (whole, rest) = (p.across / width, p.across % width);
-                (kernels.panels[vectors - 1])(p.src, p.deep, p.depth, dst, panel, whole);
-                if rest > 0 {
-                    let last = Panel { src: p.src.add(whole * width), across: rest, ..p };
-                    pack(kernels, last, width, dst.add(whole * panel));
-                }
-            }
-            (_, 12) => spread::<12>(p, dst, panel),
-            (_, 9) => spread::<9>(p, dst, panel),
-            (_, 8) => spread::<8>(p, dst, panel),
-            (_, 4) => spread::<4>(p, dst, panel),
-            _ if p.across == width => gather(p, width, dst),
-            _ => unreachable!("no tile is {width} wide"),
+        if (1..=kernels.panels.len()).contains(&vectors) {
+            return (kernels.panels[vectors - 1])(&p, width, dst, panel);
         }
-    }
-}
-
-unsafe fn spread<const W: usize>(p: Panel, dst: *mut f32, panel: usize) {
-    let whole = p.across / W;
-    let rest = p.across % W;
-    for d in 0..p.depth {
-        // SAFETY: see `pack_rows`.
-        unsafe {
-            let src = p.src.add(d * p.deep);
-            let dst = dst.add(d * W);
-            for i in 0..whole {
-                dst.add(i * panel).cast::<[f32; W]>().write(src.add(i * W).cast::<[f32; W]>().read());
+        for first in (0..p.across).step_by(width) {
+            let (count, dst) = (width.min(p.across - first), dst.add(first / width * panel));
+            for d in 0..p.depth {
+                std::ptr::copy_nonoverlapping(p.src.add(d * p.deep + first), dst.add(d * width), count);
+                std::ptr::write_bytes(dst.add(d * width + count), 0, width - count);
             }
-            if rest > 0 {
-                std::ptr::copy_nonoverlapping(src.add(whole * W), dst.add(whole * panel), rest);
-                std::ptr::write_bytes(dst.add(whole * panel + rest), 0, W - rest);
-            }
-        }
-    }
-}
-
-/// Rows of which only W elements exist.
-unsafe fn few<const W: usize>(p: Panel, width: usize, dst: *mut f32) {
-    for d in 0..p.depth {
-        // SAFETY: W elements exist across, and `width` at the target; see `pack`.
-        unsafe {
-            let dst = dst.add(d * width);
-            dst.cast::<[f32; W]>().write_unaligned(p.src.add(d * p.deep).cast::<[f32; W]>().read_unaligned());
-            (W..width).for_each(|w| *dst.add(w) = 0.0);
-        }
-    }
-}
-
-unsafe fn gather(p: Panel, width: usize, dst: *mut f32) {
-    for d in 0..p.depth {
-        for w in 0..width {
-            // SAFETY: element (d, w) exists for w < across; see `pack`.
-            unsafe { *dst.add(d * width + w) = if w < p.across { *p.src.add(d * p.deep + w * p.wide) } else { 0.0 } };
         }
     }
 }
